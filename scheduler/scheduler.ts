@@ -29,7 +29,7 @@ export interface AllocationRequest {
   readonly identity: string
   /** Absolute path of the trampoline script, mode 0700, first line `#!/bin/bash`. */
   readonly script: string
-  /** Absolute folder that exists; stdout and stderr logs go there as `<prefix>…`. */
+  /** Beginning of the log files' absolute paths, in a folder that exists; the driver adds `.<native id>`. */
   readonly stdoutPath: string
   readonly stderrPath: string
   readonly workDir: string

@@ -1,0 +1,184 @@
+/**
+ * What submitter and hpc_queuer say to each other over one channel: frames of a JSON header and a body. Requests are answered in order,
+ * except `ensure`, whose scheduler may be slow; nothing waits for an answer it does not need, so the dependent waits of a pass are few
+ * and do not grow with the jobs.
+ */
+import type { JobRecord, LaneReport, LaneShape, ObserverTime, ResultRecord } from './spool-records.ts'
+
+export const protocolVersion = 1
+
+/** The queuer's first bytes. What a login shell printed before them is skipped (and shown with --debug). */
+export const readyMark = 'hpc_queuer ready 1\n'
+/** Instead of it, when the site lacks something: one line, then the end. */
+export const needMark = 'hpc_queuer needs '
+
+export type Request =
+  | {
+      readonly type: 'hello'
+      readonly protocol: number
+      readonly gateway: string
+      readonly pass: string
+      /** The workspace this gateway's jobs were sent to; null when it knows none. */
+      readonly workspace: string | null
+      /** Which dropbox folder speaks: a copy of it must not be served beside it. */
+      readonly dropbox: { readonly inode: string; readonly host: string }
+      readonly takeOver: boolean
+      readonly observer: ObserverTime
+      readonly lanes: readonly LaneShape[]
+      readonly limits: { readonly jobs: number | null; readonly allocations: number | null }
+      readonly needBytes: number
+      readonly needInodes: number
+    }
+  /** Opens or resumes an upload. Answered by `have` only when `resume` is asked for. */
+  | {
+      readonly type: 'stage'
+      readonly id: string
+      readonly digest: string
+      readonly lane: string
+      readonly resume: boolean
+    }
+  /** A piece of an input, by its base name; `sha256` comes with the last piece. */
+  | {
+      readonly type: 'part'
+      readonly id: string
+      readonly digest: string
+      readonly file: string
+      readonly offset: number
+      readonly last?: { readonly size: number; readonly sha256: string; readonly mode: number }
+    }
+  | { readonly type: 'publish'; readonly id: string; readonly digest: string; readonly record: JobRecord }
+  | { readonly type: 'unstage'; readonly id: string; readonly digest: string; readonly lane: string }
+  | { readonly type: 'ensure' }
+  | { readonly type: 'collect'; readonly id: string; readonly key: string }
+  | { readonly type: 'clean'; readonly id: string; readonly key: string; readonly keepMs: number }
+  | { readonly type: 'cancel'; readonly id: string; readonly cause: 'cancelled' | 'aborted'; readonly why: string }
+  | { readonly type: 'ask'; readonly ids: readonly string[] }
+  | { readonly type: 'check'; readonly scheduler: string }
+  | { readonly type: 'end' }
+
+/** Where the control folder says a job is. `absent`: there is none, and the marker is. */
+export type Whereabouts = 'waiting' | 'running' | 'done' | 'absent' | 'repaired'
+
+export type Answer =
+  | {
+      readonly type: 'welcome'
+      readonly workspace: string
+      readonly generation: number
+      readonly time: string
+      readonly host: string
+      readonly node: string
+      readonly space: { readonly bytes: number; readonly inodes: number | null } | null
+      readonly done: readonly { readonly id: string; readonly key: string; readonly name: string }[]
+      readonly moreDone: boolean
+      readonly lanes: readonly {
+        readonly lane: string
+        readonly waiting: number
+        readonly firstTurn: number
+        readonly lastTurn: number
+      }[]
+    }
+  | {
+      readonly type: 'refused'
+      readonly why: string
+      readonly hint: string
+      readonly code: 'site' | 'config' | 'transient' | 'denied'
+    }
+  | { readonly type: 'have'; readonly id: string; readonly offsets: Readonly<Record<string, number>> }
+  | { readonly type: 'published'; readonly id: string; readonly at: string }
+  | { readonly type: 'unpublished'; readonly id: string; readonly why: string }
+  | {
+      readonly type: 'ensured'
+      readonly lanes: readonly LaneReport[]
+      readonly trouble?: string
+      readonly repaired: number
+    }
+  | { readonly type: 'result'; readonly id: string; readonly result: ResultRecord; readonly publishedAt: string }
+  /** A piece of an output (`file`: `<output key>/<path>`, or `stdout`, `stderr`). */
+  | {
+      readonly type: 'piece'
+      readonly id: string
+      readonly file: string
+      readonly offset: number
+      readonly last: boolean
+    }
+  | { readonly type: 'collected'; readonly id: string }
+  | { readonly type: 'uncollected'; readonly id: string; readonly why: string; readonly gone: boolean }
+  | { readonly type: 'cleaned'; readonly id: string }
+  | { readonly type: 'cancelling'; readonly id: string; readonly how: 'ended' | 'requested' | 'absent' | 'finished' }
+  | {
+      readonly type: 'known'
+      readonly jobs: readonly { readonly id: string; readonly where: Whereabouts; readonly attempt: number }[]
+    }
+  | { readonly type: 'checked'; readonly lines: readonly CheckLine[] }
+  | { readonly type: 'log'; readonly level: 'debug' | 'info' | 'warn'; readonly text: string }
+  | { readonly type: 'ended' }
+
+export interface CheckLine {
+  readonly ok: boolean | null
+  readonly what: string
+  readonly detail: string
+  readonly hint?: string
+}
+
+export interface Frame<Header> {
+  readonly header: Header
+  readonly body: Uint8Array
+}
+
+const empty = new Uint8Array(0)
+const headerLimit = 64 * 1024 * 1024
+const bodyLimit = 16 * 1024 * 1024
+
+/** One frame: header length, body length (both 32 bit, big endian), header as JSON, body. */
+export function encodeFrame(header: Request | Answer, body: Uint8Array = empty): Uint8Array {
+  const text = Buffer.from(JSON.stringify(header))
+  const frame = Buffer.allocUnsafe(8 + text.length + body.length)
+  frame.writeUInt32BE(text.length, 0)
+  frame.writeUInt32BE(body.length, 4)
+  text.copy(frame, 8)
+  frame.set(body, 8 + text.length)
+  return frame
+}
+
+/** Takes bytes as they come and gives whole frames; throws on what cannot be a frame. */
+export class FrameReader<Header> {
+  #chunks: Buffer[] = []
+  #size = 0
+
+  push(chunk: Uint8Array): Frame<Header>[] {
+    this.#chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    this.#size += chunk.length
+    const frames: Frame<Header>[] = []
+    for (;;) {
+      const lengths = this.#peek(8)
+      if (lengths === undefined) return frames
+      const headerLength = lengths.readUInt32BE(0)
+      const bodyLength = lengths.readUInt32BE(4)
+      if (headerLength > headerLimit || bodyLength > bodyLimit) throw new Error('the stream holds no frame of ours')
+      const total = 8 + headerLength + bodyLength
+      const whole = this.#peek(total)
+      if (whole === undefined) return frames
+      const header = JSON.parse(whole.toString('utf8', 8, 8 + headerLength)) as Header
+      frames.push({ header, body: whole.subarray(8 + headerLength, total) })
+      this.#drop(total)
+    }
+  }
+
+  /** The first `size` bytes in one piece, joining chunks only when they are all there. */
+  #peek(size: number): Buffer | undefined {
+    if (this.#size < size) return undefined
+    const first = this.#chunks[0]
+    if (first !== undefined && first.length >= size) return first
+    const joined = Buffer.concat(this.#chunks, this.#size)
+    this.#chunks = [joined]
+    return joined
+  }
+
+  #drop(size: number): void {
+    const first = this.#chunks[0]
+    this.#size -= size
+    if (first === undefined) return
+    if (first.length === size) this.#chunks.shift()
+    else this.#chunks[0] = first.subarray(size)
+  }
+}

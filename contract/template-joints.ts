@@ -1,0 +1,55 @@
+/** Values that would run together with what stands next to them: `$name<<x>>`, `\<<x>>`, `<<level>>>file`. */
+import type { HoleSite } from './shell-lexer.ts'
+import { isPlain } from './template-values.ts'
+
+/** The template's text on both sides of a hole, line continuations taken out. */
+export interface Neighbours {
+  readonly before: string
+  readonly after: string
+}
+
+/** What the text before a hole leaves unfinished. */
+export type Unfinished = 'backslash' | 'dollar' | 'name' | 'escape'
+
+export function unfinishedBefore(site: HoleSite, before: string): Unfinished | undefined {
+  switch (site.enclosures.at(-1)) {
+    case 'single':
+    case 'comment':
+    case 'here-document as it is':
+      return undefined
+    case 'ansi':
+      return /(?<!\\)(?:\\\\)*\\(?:x[0-9a-fA-F]?|[0-7]{1,2}|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|c?)$/.test(before)
+        ? 'escape'
+        : undefined
+    default:
+      return afterExpandable(before)
+  }
+}
+
+/** Why this plain value cannot stand there as it is, although its characters are harmless; undefined when it can. */
+export function jointProblem(
+  site: HoleSite,
+  { before, after }: Neighbours,
+  first: string,
+  last: string,
+): string | undefined {
+  const unfinished = unfinishedBefore(site, before)
+  if (unfinished === 'name' && /^[A-Za-z0-9_]/.test(first) && isPlain(first))
+    return 'it would become part of the variable name before it; write ${name}<<…>>'
+  const code = ['commands', 'words', 'pattern'].includes(site.enclosures.at(-1) ?? '')
+  if (code && /^[0-9]+$/.test(last) && /^[0-9\0]*$/.test(site.word) && /^[0-9\0]*[<>]/.test(after))
+    return 'with the redirection after it, it would be a file descriptor; put a space between them'
+  if (code && site.inBraces && [first, last].some((text) => isPlain(text) && /,|\.\./.test(text)))
+    return 'within {…} its "," or ".." would make the shell expand it'
+  if (site.enclosures.includes('arithmetic') && first.startsWith('-') && /-$/.test(before))
+    return 'after "-" it would be read as "--"; put a space between them'
+  return undefined
+}
+
+function afterExpandable(before: string): Unfinished | undefined {
+  const [, slashes = '', dollars = '', name = ''] = /(\\*)(\$*)([A-Za-z_\0][A-Za-z0-9_\0]*)?$/.exec(before) ?? []
+  const escaped = slashes.length % 2
+  if (dollars === '') return escaped === 1 && name === '' ? 'backslash' : undefined
+  if ((dollars.length - escaped) % 2 === 0) return undefined
+  return name === '' ? 'dollar' : 'name'
+}

@@ -1,0 +1,32 @@
+/** Writes one value into its place: as it is where that is harmless, as a reference to a variable where it is not, or not at all. */
+import { jointProblem, type Neighbours, unfinishedBefore } from './template-joints.ts'
+import { renderReference } from './template-places.ts'
+import type { Spot } from './template-reading.ts'
+import { assignment, reservedWords } from './template-shell-words.ts'
+import { isInteger, isPlain } from './template-values.ts'
+
+/** The text for the items of a value, blanks between them; `bind` gives the name of the variable that holds a text. */
+export function writeItems(items: readonly string[], { site, place }: Spot, bind: (text: string) => string): string {
+  const isKeyword = (item: string) => site.position === 'command' && site.word === '' && reservedWords.has(item)
+  const asItIs = (item: string) =>
+    isPlain(item) ? !(place.quoting === 'bare' && isKeyword(item)) : item === '' && place.quoting !== 'bare'
+  return items
+    .map((item) => (asItIs(item) || place.inert ? item : renderReference(place.quoting, bind(item))))
+    .join(' ')
+}
+
+/** Why a value of these items cannot be written there; undefined when it can. */
+export function problemOf(items: readonly string[], { site, place }: Spot, around: Neighbours): string | undefined {
+  const unfinished = unfinishedBefore(site, around.before)
+  const allPlain = items.every(isPlain)
+  if (unfinished === 'escape') return 'it would become part of the escape before it'
+  if (place.takes === 'integer' && !(items.length === 1 && items.every(isInteger)))
+    return `only a whole number may stand here: ${place.because}`
+  if (place.takes === 'plain' && !allPlain && !(place.inert && items.every((item) => item === '' || isPlain(item))))
+    return `only plain text may stand here: ${place.because}`
+  if ((unfinished === 'backslash' || unfinished === 'dollar') && !(allPlain && items.length > 0))
+    return `only plain text may stand after "${unfinished === 'dollar' ? '$' : '\\'}", where no reference would be followed`
+  const assigns = site.enclosures.at(-1) === 'commands' && site.position !== 'argument' && assignment.test(site.word)
+  if (assigns && items.length !== 1) return 'a list cannot be assigned; put quotes or parentheses around it'
+  return jointProblem(site, around, items[0] ?? '', items.at(-1) ?? '')
+}

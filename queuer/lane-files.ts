@@ -1,0 +1,112 @@
+/** A lane's folders, and what they tell about its runners. */
+import { join } from 'node:path'
+import { nonceOfRunner } from '../contract/spool.ts'
+import type { IntentEnd, IntentRecord, LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
+import { numbersIn } from '../system/numbered-file.ts'
+import type { Queuer } from './queuer.ts'
+
+/** Writes the shapes that came with the hello; lanes no config names any more keep the shape they had. */
+export function ensureLanes(queuer: Queuer, shapes: readonly LaneShape[]): void {
+  const { files, spool } = queuer
+  for (const shape of shapes) {
+    const lane = spool.lane(shape.lane)
+    const text = `${JSON.stringify(shape)}\n`
+    if (files.readText(lane.shape) === text) continue
+    for (const dir of [lane.seats, lane.intents, lane.heartbeats, lane.runners, lane.logs]) files.makeFolder(dir)
+    files.makeFolder(spool.queue(shape.lane))
+    files.publish(lane.shape, text)
+  }
+}
+
+export function readShapes(queuer: Queuer): LaneShape[] {
+  const { files, spool } = queuer
+  return files
+    .list(spool.lanes)
+    .map((lane) => files.readJson<LaneShape>(spool.lane(lane).shape))
+    .filter((shape) => shape !== undefined)
+}
+
+export interface Intent {
+  readonly number: number
+  /** Undefined when its writer died before writing it: it never submitted anything. */
+  readonly record: IntentRecord | undefined
+  readonly end: IntentEnd | undefined
+}
+
+export function readIntents(queuer: Queuer, lane: string): Intent[] {
+  const { files, spool } = queuer
+  const dir = spool.lane(lane).intents
+  return numbersIn(files.list(dir)).map((number) => ({
+    number,
+    record: files.readJson<IntentRecord>(join(dir, `${number}`)),
+    end: files.readJson<IntentEnd>(join(dir, `${number}.end`)),
+  }))
+}
+
+export interface KnownRunner {
+  readonly runner: string
+  readonly nonce: string
+  readonly record: RunnerRecord | undefined
+  readonly end: RunnerEnd | undefined
+  /** Heartbeat counter and jobs done, as written in place by the runner. */
+  readonly beat: number
+  readonly jobs: number
+}
+
+/** Every runner with a start mark in this lane. */
+export function readRunners(queuer: Queuer, lane: string): KnownRunner[] {
+  const { files, spool } = queuer
+  const paths = spool.lane(lane)
+  return files
+    .list(paths.runners)
+    .filter((name) => !name.endsWith('.end') && !name.startsWith('.'))
+    .map((runner) => {
+      const [beat, jobs] = (files.readText(paths.heartbeat(runner)) ?? '').trim().split(/\s+/).map(Number)
+      return {
+        runner,
+        nonce: nonceOfRunner(runner),
+        record: files.readJson<RunnerRecord>(paths.runner(runner)),
+        end: files.readJson<RunnerEnd>(`${paths.runner(runner)}.end`),
+        beat: beat ?? 0,
+        jobs: jobs ?? 0,
+      }
+    })
+}
+
+/** The last lines a runner's allocation wrote, for the operator. */
+export function logTail(queuer: Queuer, lane: string, nonce: string): string {
+  const dir = queuer.spool.lane(lane).logs
+  for (const stream of ['stderr', 'stdout']) {
+    for (const name of queuer.files.list(dir)) {
+      if (!name.startsWith(`hpc_runner_${stream}.${nonce}`)) continue
+      const text = queuer.files.readText(join(dir, name))?.trim()
+      if (text) return text.slice(-400)
+    }
+  }
+  return ''
+}
+
+const keepIntents = 20
+
+/** Numbers only ever grow: what lies far behind the highest is history and goes. */
+export function forgetOldRunners(queuer: Queuer, lane: string): void {
+  const { files, spool } = queuer
+  const paths = spool.lane(lane)
+  const names = files.list(paths.intents)
+  const old = numbersIn(names).slice(0, -keepIntents)
+  if (old.length === 0) return
+  const runners = readRunners(queuer, lane)
+  for (const number of old) {
+    const nonce = files.readJson<IntentRecord>(join(paths.intents, `${number}`))?.nonce
+    if (nonce !== undefined) {
+      const started = runners.filter((runner) => runner.nonce === nonce)
+      if (started.some((runner) => runner.end === undefined)) continue
+      for (const { runner } of started) {
+        for (const path of [paths.heartbeat(runner), `${paths.runner(runner)}.end`, paths.runner(runner)]) files.remove(path)
+      }
+      for (const name of files.list(paths.logs)) if (name.includes(nonce)) files.remove(join(paths.logs, name))
+    }
+    for (const name of names) if (name.startsWith(`${number}.`)) files.remove(join(paths.intents, name))
+    files.remove(join(paths.intents, `${number}`))
+  }
+}

@@ -1,0 +1,142 @@
+/** Uploads: pieces of inputs, written where they are to lie, verified by size and SHA-256 when the last has come. */
+import { createHash, type Hash } from 'node:crypto'
+import { join } from 'node:path'
+import type { Request } from '../contract/protocol.ts'
+import { isJobId, isSafeName } from '../contract/spool.ts'
+import type { Queuer } from './queuer.ts'
+import { O_CREAT, O_NOFOLLOW, O_RDWR } from '../system/os.ts'
+
+type Stage = Extract<Request, { type: 'stage' }>
+type Part = Extract<Request, { type: 'part' }>
+
+interface OpenFile {
+  readonly fd: number
+  readonly hash: Hash
+  size: number
+}
+
+interface Upload {
+  readonly dir: string
+  readonly lane: string
+  open: Map<string, OpenFile>
+  readonly verified: Map<string, { size: number; sha256: string }>
+  /** The first thing that went wrong; later pieces are then skipped. */
+  fault: string | undefined
+}
+
+/** A base name as it may come over the wire: one segment, none of the special ones. */
+export function isFileName(name: unknown): name is string {
+  return (
+    typeof name === 'string' && name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0')
+  )
+}
+
+export class Receiver {
+  readonly #queuer: Queuer
+  readonly #uploads = new Map<string, Upload>()
+
+  constructor(queuer: Queuer) {
+    this.#queuer = queuer
+  }
+
+  /** Opens an upload; tells how much of each file is here already from an earlier one. */
+  begin(request: Stage): Record<string, number> {
+    const { files, spool } = this.#queuer
+    if (!isJobId(request.id) || !/^[0-9a-f]{64}$/.test(request.digest) || !isSafeName(request.lane)) {
+      throw new Error(`stage: not a job of ours: ${request.id}`)
+    }
+    const dir = spool.staging(request.id, request.digest, request.lane)
+    const offsets: Record<string, number> = {}
+    const input = join(dir, 'job', 'input')
+    if (request.resume && files.exists(input)) {
+      for (const name of files.list(input)) offsets[name] = files.stat(join(input, name))?.size ?? 0
+    } else {
+      files.removeTree(dir)
+      files.makeFolder(input)
+    }
+    this.#uploads.set(request.id, { dir, lane: request.lane, open: new Map(), verified: new Map(), fault: undefined })
+    return offsets
+  }
+
+  /** Writes one piece. A bad piece spoils its own job only: the fault is told when the job is to be published. */
+  part(request: Part, body: Uint8Array): void {
+    const upload = this.#uploads.get(request.id)
+    if (upload === undefined || upload.fault !== undefined) return
+    try {
+      this.#write(upload, request, body)
+    } catch (error) {
+      upload.fault = error instanceof Error ? error.message : String(error)
+      this.#close(upload)
+    }
+  }
+
+  #write(upload: Upload, request: Part, body: Uint8Array): void {
+    const { os } = this.#queuer.files
+    if (!isFileName(request.file)) throw new Error(`"${request.file}" is no file name`)
+    const path = join(upload.dir, 'job', 'input', request.file)
+    const file = upload.open.get(request.file) ?? this.#open(path, request.offset)
+    upload.open.set(request.file, file)
+    if (file.size !== request.offset) throw new Error(`piece at ${request.offset} of "${request.file}" came at ${file.size}`)
+    for (let done = 0; done < body.length; ) {
+      done += os.writeSync(file.fd, body, done, body.length - done, file.size + done)
+    }
+    file.hash.update(body)
+    file.size += body.length
+    if (request.last === undefined) return
+    upload.open.delete(request.file)
+    const sha256 = file.hash.digest('hex')
+    try {
+      if (file.size !== request.last.size || sha256 !== request.last.sha256) {
+        os.unlinkSync(path)
+        throw new Error(`"${request.file}" arrived as ${file.size} bytes ${sha256}, not as ${request.last.size} bytes ${request.last.sha256}`)
+      }
+      os.fchmodSync(file.fd, (request.last.mode & 0o777) | 0o600)
+      os.fsyncSync(file.fd)
+    } finally {
+      os.closeSync(file.fd)
+    }
+    upload.verified.set(request.file, { size: file.size, sha256 })
+  }
+
+  /** Opens a file to write on at `offset`; what lies before it is read into the digest. */
+  #open(path: string, offset: number): OpenFile {
+    const { files } = this.#queuer
+    const fd = files.os.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600)
+    const hash = createHash('sha256')
+    files.os.ftruncateSync(fd, offset)
+    const piece = Buffer.allocUnsafe(1024 * 1024)
+    for (let at = 0; at < offset; ) {
+      const count = files.os.readSync(fd, piece, 0, Math.min(piece.length, offset - at), at)
+      if (count === 0) throw new Error(`${path} is shorter than it was`)
+      hash.update(piece.subarray(0, count))
+      at += count
+    }
+    return { fd, hash, size: offset }
+  }
+
+  /** The upload of a job, whole and verified, or what is wrong with it. Forgets it either way. */
+  finish(id: string, wanted: readonly { path: string; size: number; sha256: string }[]): { dir: string } | { fault: string } {
+    const upload = this.#uploads.get(id)
+    if (upload === undefined) return { fault: 'nothing was uploaded for it' }
+    this.#uploads.delete(id)
+    this.#close(upload)
+    if (upload.fault !== undefined) return { fault: upload.fault }
+    for (const { path, size, sha256 } of wanted) {
+      const got = upload.verified.get(path)
+      if (got === undefined) return { fault: `"${path}" did not arrive whole` }
+      if (got.size !== size || got.sha256 !== sha256) return { fault: `"${path}" is not the file of the description` }
+    }
+    return { dir: upload.dir }
+  }
+
+  /** The channel ended: what is here stays for the next pass to go on with. */
+  end(): void {
+    for (const upload of this.#uploads.values()) this.#close(upload)
+    this.#uploads.clear()
+  }
+
+  #close(upload: Upload): void {
+    for (const { fd } of upload.open.values()) this.#queuer.files.os.closeSync(fd)
+    upload.open = new Map()
+  }
+}

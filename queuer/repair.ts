@@ -1,0 +1,138 @@
+/** Keys of runners that have ended or are proven dead go back to where they belong; that counts as work. */
+import { join } from 'node:path'
+import { idOfKey, keysIn, laneOfRunner } from '../contract/spool.ts'
+import type { JobRecord, ObserverTime, RunnerEnd } from '../contract/spool-records.ts'
+import type { Allocation, Answer } from '../scheduler/scheduler.ts'
+import { type Attempt, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { finishAttempt } from '../spool/finish.ts'
+import { isoTime } from '../system/clock.ts'
+import { isAlive, processesMarked } from '../system/process.ts'
+import { jobMark, markName } from '../contract/job-mark.ts'
+import { lookAtRunner, type RunnerSight } from './decide-runners.ts'
+import { type KnownRunner, readRunners } from './lane-files.ts'
+import type { Pass, Queuer } from './queuer.ts'
+
+/** A runner is gone for certain when its machine is this one and its process is not there. */
+function provablyGone(queuer: Queuer, runner: KnownRunner, scheduler: string): boolean {
+  const here = queuer.clock.uptime().bootId
+  const { record } = runner
+  if (record === undefined) return false
+  if (record.bootId === here) return !isAlive(record, here)
+  // without a scheduler the runner's machine is this one: another boot id means it was started anew
+  return scheduler === 'local' && record.node === queuer.host
+}
+
+function observationsPath(queuer: Queuer, pass: Pass, lane: string): string {
+  return join(queuer.spool.lane(lane).dir, `observed.${pass.gateway}.json`)
+}
+
+/** Writes the end of every runner that has died, and asks the scheduler to cancel one that is mute. Returns ids to cancel. */
+export function noteDeadRunners(
+  queuer: Queuer,
+  pass: Pass,
+  lane: string,
+  scheduler: string,
+  queue: Answer<readonly Allocation[]>,
+): string[] {
+  const { files, spool } = queuer
+  const paths = spool.lane(lane)
+  const path = observationsPath(queuer, pass, lane)
+  const before = files.readJson<Record<string, RunnerSight>>(path) ?? {}
+  const after: Record<string, RunnerSight> = {}
+  const cancel: string[] = []
+  const runners = readRunners(queuer, lane)
+  for (const runner of runners) {
+    if (runner.end !== undefined) continue
+    const newer = runners.some(({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner))
+    const live = queue.certain
+      ? !newer && queue.value.some(({ identity, state }) => identity.endsWith(`/${runner.nonce}`) && state !== 'ending')
+      : undefined
+    const { sight, verdict } = lookAtRunner(before[runner.runner], runner.beat, live, pass.observer)
+    if (verdict === 'dead' || provablyGone(queuer, runner, scheduler)) {
+      const end: RunnerEnd = { how: 'dead', at: isoTime(queuer.clock.now()), jobs: runner.jobs }
+      files.createExclusive(`${paths.runner(runner.runner)}.end`, `${JSON.stringify(end)}\n`)
+      queuer.log.warn(`runner ${runner.runner} is dead; its jobs go back to the queue`)
+      continue
+    }
+    if (verdict === 'silent' && runner.record !== undefined) cancel.push(runner.record.nativeId)
+    after[runner.runner] = sight
+  }
+  if (JSON.stringify(after) !== JSON.stringify(before)) files.publish(path, `${JSON.stringify(after)}\n`)
+  return cancel
+}
+
+function restartOf(runner: string | undefined): number {
+  return Number(runner?.split('.').at(-2) ?? 0)
+}
+
+/** The attempt of this runner that is open: begun, no exit, no end. */
+function openAttemptOf(attempts: readonly Attempt[], runner: string): Attempt | undefined {
+  const last = attempts.at(-1)
+  return last?.record?.runner === runner && last.end === undefined && last.exit === undefined ? last : undefined
+}
+
+/** Returns the keys of every ended runner; the number of keys that moved. */
+export async function returnKeys(queuer: Queuer): Promise<number> {
+  const { files, spool } = queuer
+  let moved = 0
+  for (const runner of files.list(spool.runnings)) {
+    const lane = laneOfRunner(runner)
+    const end = files.readJson<RunnerEnd>(`${spool.lane(lane).runner(runner)}.end`)
+    if (end === undefined) continue
+    const keys = keysIn(files.list(spool.running(runner)))
+    const open = keys.filter((key) => {
+      const id = idOfKey(key)
+      return id !== undefined && openAttemptOf(readAttempts(files, spool.control(id)), runner) !== undefined
+    })
+    let left = 0
+    for (const key of keys) {
+      if (await returnKey(queuer, runner, lane, key, end, open.length)) moved += 1
+      else left += 1
+    }
+    if (left === 0) files.removeTree(spool.running(runner))
+  }
+  return moved
+}
+
+async function returnKey(queuer: Queuer, runner: string, lane: string, key: string, end: RunnerEnd, together: number): Promise<boolean> {
+  const { files, spool } = queuer
+  const id = idOfKey(key)
+  if (id === undefined) return false
+  const control = spool.control(id)
+  const job = files.readJson<JobRecord>(control.record)
+  const from = join(spool.running(runner), key)
+  if (job === undefined) {
+    files.remove(from)
+    return true
+  }
+  const attempts = readAttempts(files, control)
+  const last = attempts.at(-1)
+  const exit = last === undefined ? undefined : countedExit(last)
+  if (readResult(files, control) === undefined && exit !== undefined && last?.record !== undefined) {
+    await finishAttempt(files, spool, job, last.record, exit, queuer.uuid())
+  }
+  if (readResult(files, control) !== undefined) {
+    files.makeFolder(spool.done(job.gateway))
+    return files.move(from, join(spool.done(job.gateway), key))
+  }
+  const open = openAttemptOf(attempts, runner)
+  if (open?.record !== undefined) {
+    // the script outlived its runner on this very machine: it is let finish, and its exit counts
+    const here = queuer.clock.uptime().bootId
+    if (open.record.bootId === here && processesMarked(markName, jobMark(id, open.number)).length > 0) return false
+    endAttempt(files, control, open.number, {
+      cause: together > 1 ? 'died-together' : 'died-alone',
+      at: end.at,
+      by: runner,
+    })
+  } else if (last !== undefined && last.record === undefined && last.end === undefined) {
+    endAttempt(files, control, last.number, { cause: 'never-started', at: end.at, by: runner })
+  }
+  files.makeFolder(spool.queue(lane))
+  return files.move(from, join(spool.queue(job.lane), key))
+}
+
+/** For tests and `status`: how long a runner has been still, by this observer. */
+export function stillFor(sight: RunnerSight, now: ObserverTime): number {
+  return now.bootId === sight.since.bootId ? now.ms - sight.since.ms : 0
+}

@@ -1,0 +1,144 @@
+/** One conversation with a submitter: requests in, answers out, until stdin ends. Requests are done in order; only `ensure` runs beside. */
+import type { Readable, Writable } from 'node:stream'
+import { once } from 'node:events'
+import { type Answer, encodeFrame, FrameReader, protocolVersion, readyMark, type Request } from '../contract/protocol.ts'
+import { describeError } from '../contract/errors.ts'
+import { locate } from './audit.ts'
+import { cancelJob } from './cancel.ts'
+import { checkSite } from './check.ts'
+import { cleanJob, sweep } from './clean.ts'
+import { collectJob, type Send } from './collect.ts'
+import { ensureRunners } from './ensure-runner.ts'
+import { ensureLanes } from './lane-files.ts'
+import { look } from './look.ts'
+import { isNewestPass, openPass } from './open-workspace.ts'
+import { checkRecord, publishJob } from './publish.ts'
+import type { Pass, Queuer } from './queuer.ts'
+import { Receiver } from './receive.ts'
+
+class Overtaken extends Error {}
+
+export async function serve(queuer: Queuer, input: Readable, output: Writable): Promise<void> {
+  const send: Send = async (answer, body) => {
+    if (!output.write(encodeFrame(answer, body))) await once(output, 'drain')
+  }
+  output.write(readyMark)
+  const reader = new FrameReader<Request>()
+  const conversation = new Conversation(queuer, send)
+  try {
+    for await (const chunk of input) {
+      for (const { header, body } of reader.push(chunk as Uint8Array)) {
+        if (header.type === 'end') return
+        await conversation.answer(header, body)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Overtaken)) throw error
+    await send({ type: 'refused', why: error.message, hint: 'nothing to do: the newer pass goes on', code: 'transient' })
+  } finally {
+    await conversation.end()
+    await send({ type: 'ended' })
+  }
+}
+
+class Conversation {
+  readonly #queuer: Queuer
+  readonly #send: Send
+  readonly #receiver: Receiver
+  readonly #beside = new Set<Promise<void>>()
+  #pass: Pass | undefined
+
+  constructor(queuer: Queuer, send: Send) {
+    this.#queuer = queuer
+    this.#send = send
+    this.#receiver = new Receiver(queuer)
+  }
+
+  async end(): Promise<void> {
+    this.#receiver.end()
+    await Promise.all(this.#beside)
+  }
+
+  /** The pass, still the newest of its gateway: asked before every change. */
+  #newest(): Pass {
+    if (this.#pass === undefined) throw new Error('a request came before the hello')
+    if (!isNewestPass(this.#queuer, this.#pass)) throw new Overtaken('a newer pass of this gateway has begun')
+    return this.#pass
+  }
+
+  async answer(request: Request, body: Uint8Array): Promise<void> {
+    const queuer = this.#queuer
+    switch (request.type) {
+      case 'hello':
+        return this.#hello(request)
+      case 'stage': {
+        this.#newest()
+        const offsets = this.#receiver.begin(request)
+        if (request.resume) await this.#send({ type: 'have', id: request.id, offsets })
+        return
+      }
+      case 'part':
+        return this.#receiver.part(request, body)
+      case 'publish':
+        return this.#publish(request)
+      case 'unstage':
+        this.#newest()
+        this.#receiver.finish(request.id, [])
+        queuer.files.removeTree(queuer.spool.staging(request.id, request.digest, request.lane))
+        return
+      case 'ensure':
+        return this.#ensure(this.#newest())
+      case 'collect':
+        this.#newest()
+        return collectJob(queuer, this.#send, request.id)
+      case 'clean':
+        cleanJob(queuer, this.#newest().gateway, request.id, request.key, request.keepMs)
+        return this.#send({ type: 'cleaned', id: request.id })
+      case 'cancel':
+        this.#newest()
+        return this.#send({ type: 'cancelling', id: request.id, how: cancelJob(queuer, request) })
+      case 'ask':
+        return this.#send({ type: 'known', jobs: request.ids.map((id) => ({ id, ...locate(queuer, id) })) })
+      case 'check':
+        return this.#send({ type: 'checked', lines: await checkSite(queuer, this.#newest(), request.scheduler) })
+      case 'end':
+        return
+    }
+  }
+
+  async #hello(request: Extract<Request, { type: 'hello' }>): Promise<void> {
+    if (request.protocol !== protocolVersion) {
+      const why = `this hpc_queuer speaks protocol ${protocolVersion}, the submitter ${request.protocol}`
+      return this.#send({ type: 'refused', why, hint: 'run hpc-submitter deploy', code: 'config' })
+    }
+    const opened = openPass(this.#queuer, request)
+    if ('type' in opened) return this.#send(opened)
+    this.#pass = opened
+    ensureLanes(this.#queuer, opened.lanes)
+    sweep(this.#queuer)
+    return this.#send(look(this.#queuer, opened))
+  }
+
+  async #publish(request: Extract<Request, { type: 'publish' }>): Promise<void> {
+    this.#newest()
+    const { record } = request
+    const fault = checkRecord(record)
+    const upload = fault === undefined ? this.#receiver.finish(request.id, Object.values(record.inputs)) : { fault }
+    if ('fault' in upload) return this.#send({ type: 'unpublished', id: request.id, why: upload.fault })
+    try {
+      publishJob(this.#queuer, upload.dir, record)
+    } catch (error) {
+      return this.#send({ type: 'unpublished', id: request.id, why: describeError(error) })
+    }
+    return this.#send({ type: 'published', id: request.id, at: new Date(this.#queuer.clock.now()).toISOString() })
+  }
+
+  /** The scheduler may take long to answer; what else was asked goes on meanwhile. */
+  #ensure(pass: Pass): void {
+    const task = ensureRunners(this.#queuer, pass)
+      .then((ensured) => this.#send({ type: 'ensured', ...ensured }))
+      .catch((error: unknown) => this.#send({ type: 'ensured', lanes: [], repaired: 0, trouble: describeError(error) }))
+      .finally(() => this.#beside.delete(task))
+    this.#beside.add(task)
+  }
+}

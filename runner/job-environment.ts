@@ -1,0 +1,29 @@
+/** The environment a script gets: what the site's own tools need, by an allow-list, and every value as `HPC_ARG_<name>`. */
+
+const allowed = new Set(
+  'PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR TERM HOSTNAME LD_LIBRARY_PATH MANPATH CUDA_VISIBLE_DEVICES GPU_DEVICE_ORDINAL ROCR_VISIBLE_DEVICES XDG_RUNTIME_DIR NSLOTS JOB_ID MODULEPATH MODULESHOME LOADEDMODULES _LMFILES_ BASH_ENV ENV'.split(
+    ' ',
+  ),
+)
+const allowedPrefixes = ['LC_', 'SLURM_', 'SLURMD_', 'LMOD_', 'MODULES_', 'BASH_FUNC_', 'SINGULARITY', 'APPTAINER', 'LSB_', 'SGE_', 'PE_', '__LMOD', 'OMP_', 'NVIDIA_']
+
+export function siteEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && (allowed.has(name) || allowedPrefixes.some((prefix) => name.startsWith(prefix)))) kept[name] = value
+  }
+  return kept
+}
+
+/** GPUs the allocation may use, in the order the scheduler names them; none when it does not tell. */
+export function visibleGpus(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const text = environment.CUDA_VISIBLE_DEVICES ?? environment.SLURM_JOB_GPUS ?? ''
+  return text === 'NoDevFiles' ? [] : text.split(',').map((gpu) => gpu.trim()).filter((gpu) => gpu !== '')
+}
+
+/** The GPUs of one slot: an equal share when they divide, else all of them. */
+export function gpusOfSlot(gpus: readonly string[], slots: number, slot: number): readonly string[] {
+  if (slots === 1 || gpus.length === 0 || gpus.length % slots !== 0) return gpus
+  const share = gpus.length / slots
+  return gpus.slice(slot * share, (slot + 1) * share)
+}

@@ -1,0 +1,124 @@
+/** hpc_runner: drains one lane inside an allocation. The only file here that reads argv and the environment. */
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { describeError } from '../contract/errors.ts'
+import { makeRunnerId, spoolAt } from '../contract/spool.ts'
+import type { LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
+import { isoTime, realClock } from '../system/clock.ts'
+import { Files } from '../system/files.ts'
+import { lineLog } from '../system/logger.ts'
+import { realOs } from '../system/os.ts'
+import { identifyProcess, runCommand } from '../system/process.ts'
+import { drain } from './drain.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { siteEnvironment, visibleGpus } from './job-environment.ts'
+import type { Runner } from './runner.ts'
+import { Slots } from './slots.ts'
+
+const usage = `hpc_runner: runs the jobs of one lane inside an allocation, started by hpc_queuer's batch script.
+usage: hpc_runner --workspace FOLDER --lane LANE --nonce NONCE [--native-id ID] [--restart N] [--debug] [IDENTITY]`
+
+function option(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`)
+  return at < 0 ? undefined : process.argv[at + 1]
+}
+
+/** The walltime counts from the allocation's start; what passed before us is in the margin. */
+function endsAtMs(shape: LaneShape, nowMs: number): number {
+  return nowMs + shape.timeMs
+}
+
+async function main(): Promise<number> {
+  const workspace = option('workspace')
+  const laneName = option('lane')
+  const nonce = option('nonce')
+  if (workspace === undefined || laneName === undefined || nonce === undefined || process.argv.includes('--help')) {
+    process.stdout.write(`${usage}\n`)
+    return process.argv.includes('--help') ? 0 : 64
+  }
+  const files = new Files(realOs)
+  const spool = spoolAt(workspace)
+  const lane = spool.lane(laneName)
+  const shape = files.readJson<LaneShape>(lane.shape)
+  if (shape === undefined) throw new Error(`there is no lane ${laneName} in ${workspace}`)
+  const clock = realClock
+  const nativeId = option('native-id') || String(process.pid)
+  const id = makeRunnerId(laneName, nativeId, Number(option('restart') ?? 0) || 0, nonce)
+  const { bootId, ms: uptimeMs } = clock.uptime()
+  let stopping: 'warned' | 'terminated' | undefined
+  const runner: Runner = {
+    files,
+    clock,
+    log: lineLog(clock, process.argv.includes('--debug') || shape.debug === true ? 'debug' : 'info', (line) => process.stderr.write(line)),
+    spool,
+    lane,
+    shape,
+    id,
+    nonce,
+    node: hostname(),
+    bootId,
+    uuid: randomUUID,
+    environment: process.env,
+    endsAtMs: endsAtMs(shape, clock.monotonicMs()),
+    stopping: () => stopping,
+  }
+  process.on('SIGUSR2', () => {
+    stopping ??= 'warned'
+  })
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      stopping = 'terminated'
+    })
+  }
+  const record: RunnerRecord = {
+    nonce,
+    runner: id,
+    lane: laneName,
+    nativeId,
+    node: runner.node,
+    bootId,
+    pid: process.pid,
+    startTicks: identifyProcess(process.pid, bootId)?.startTicks ?? '',
+    startedAt: isoTime(clock.now()),
+    uptimeMs,
+  }
+  files.makeFolder(spool.running(id))
+  files.publish(lane.runner(id), `${JSON.stringify(record)}\n`)
+  const heartbeat = new Heartbeat(runner)
+  const leave = (how: RunnerEnd['how'], detail?: string) => {
+    const end: RunnerEnd = { how, at: isoTime(clock.now()), jobs: heartbeat.jobs, ...(detail === undefined ? {} : { detail }) }
+    heartbeat.stop()
+    files.createExclusive(`${lane.runner(id)}.end`, `${JSON.stringify(end)}\n`)
+    if (files.list(spool.running(id)).length === 0) files.removeTree(spool.running(id))
+    runner.log.info(`runner ${id} leaves: ${how}, ${heartbeat.jobs} jobs${detail === undefined ? '' : `: ${detail}`}`)
+  }
+  const count = shape.slots === 'auto' ? Math.max(1, visibleGpus(process.env).length) : shape.slots
+  const slots = new Slots(runner, heartbeat, count)
+  try {
+    if (shape.preflight !== undefined) {
+      const argv = ['/bin/bash', '-c', shape.preflight] as const
+      const reply = await runCommand({ argv, env: siteEnvironment(process.env) }, 120_000)
+      if (reply.code !== 0) {
+        leave('preflight', `preflight failed on ${runner.node} with ${reply.code}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`)
+        return 69
+      }
+    }
+    const how = await drain(runner, slots, heartbeat)
+    leave(how)
+    return 0
+  } catch (error) {
+    // no script outlives a runner that gives up: its jobs are to run again elsewhere
+    await slots.interrupt('interrupted')
+    leave('failed', describeError(error))
+    throw error
+  }
+}
+
+process.umask(0o077)
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`hpc_runner: ${describeError(error)}\n`)
+    process.exit(70)
+  },
+)

@@ -1,0 +1,94 @@
+/**
+ * Attempts: every start of a script is a numbered file, taken before the script is spawned. Attempt n+1 opens only when attempt n has an
+ * end or its runner is proven dead. An attempt with an exit is finished, whoever finds it, and never runs again.
+ */
+import { join } from 'node:path'
+import { type Exit, parseExitFile } from '../contract/exit-file.ts'
+import type { ControlPaths } from '../contract/spool.ts'
+import type { AttemptEnd, AttemptRecord, AttemptSummary, ResultRecord } from '../contract/spool-records.ts'
+import type { Files } from '../system/files.ts'
+import { claimNumber, numbersIn } from '../system/numbered-file.ts'
+import { errno } from '../system/os.ts'
+
+export interface Attempt {
+  readonly number: number
+  /** Undefined when its taker died before writing it: nothing was started under it. */
+  readonly record: AttemptRecord | undefined
+  readonly end: AttemptEnd | undefined
+  readonly exit: Exit | undefined
+}
+
+/** All attempts of a job, the latest last. */
+export function readAttempts(files: Files, control: ControlPaths): Attempt[] {
+  return numbersIn(files.list(control.attempts)).map((number) => ({
+    number,
+    record: files.readJson<AttemptRecord>(control.attempt(number)),
+    end: files.readJson<AttemptEnd>(control.attemptEnd(number)),
+    exit: parseExitFile(files.readText(control.exit(number))),
+  }))
+}
+
+/**
+ * The exit that counts: one written by a script that nobody had interrupted. What a script says after our signal, or the scheduler's,
+ * reached it tells of the signal, not of its work.
+ */
+export function countedExit(attempt: Attempt): Exit | undefined {
+  const cause = attempt.end?.cause
+  return cause === 'interrupted' || cause === 'walltime' || cause === 'preempted' ? undefined : attempt.exit
+}
+
+/** Takes the next number; undefined when somebody else did. The caller has made sure that the one before has ended. */
+export function openAttempt(files: Files, control: ControlPaths, record: AttemptRecord): boolean {
+  return claimNumber(files, control.attempts, record.attempt, record) !== undefined
+}
+
+export function isLatestAttempt(files: Files, control: ControlPaths, attempt: number): boolean {
+  return (numbersIn(files.list(control.attempts)).at(-1) ?? 0) === attempt
+}
+
+/** Says why an attempt ended without a result; the first to say so counts. */
+export function endAttempt(files: Files, control: ControlPaths, attempt: number, end: AttemptEnd): void {
+  files.createExclusive(control.attemptEnd(attempt), `${JSON.stringify(end)}\n`)
+}
+
+export function readResult(files: Files, control: ControlPaths): ResultRecord | undefined {
+  return files.readJson<ResultRecord>(control.resultRecord)
+}
+
+/**
+ * Makes `result` the job's result if it has none yet: a full folder is renamed into place, which fails where one is. Returns the result
+ * that counts, which may be another attempt's.
+ */
+export function settleResult(files: Files, control: ControlPaths, result: ResultRecord): ResultRecord {
+  const folder = `${control.attemptResult(result.attempt)}.${result.nonce}`
+  files.removeTree(folder)
+  files.makeFolder(folder)
+  if (!files.createExclusive(join(folder, 'result.json'), `${JSON.stringify(result)}\n`)) {
+    throw new Error(`cannot write ${folder}`)
+  }
+  try {
+    files.os.renameSync(folder, control.result)
+    files.syncFolder(control.dir)
+  } catch (error) {
+    const settled = readResult(files, control)
+    if (settled === undefined) throw error
+    if (settled.nonce !== result.nonce && !['EEXIST', 'ENOTEMPTY', 'ENOENT'].includes(errno(error) ?? '')) throw error
+  }
+  const settled = readResult(files, control)
+  if (settled === undefined) throw new Error(`the result of ${control.dir} vanished while it was written`)
+  return settled
+}
+
+/** One line an attempt, for the result and for people. */
+export function summarise(attempts: readonly Attempt[]): AttemptSummary[] {
+  return attempts
+    .filter((attempt) => attempt.record !== undefined && attempt.record.fence === undefined)
+    .map(({ number, record, end, exit }) => ({
+      attempt: number,
+      runner: record?.runner ?? '',
+      node: record?.node ?? '',
+      start: record?.startedAt ?? '',
+      ...(end === undefined ? {} : { end: end.at }),
+      cause: end?.cause ?? (exit === undefined ? 'running' : 'exited'),
+    }))
+}

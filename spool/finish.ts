@@ -1,0 +1,85 @@
+/** From an attempt's exit to the job's result: the same for the runner that saw it end, its successor, and the queuer. */
+import type { Exit } from '../contract/exit-file.ts'
+import type { Spool } from '../contract/spool.ts'
+import type { AttemptRecord, JobRecord, ResultRecord } from '../contract/spool-records.ts'
+import { isoTime } from '../system/clock.ts'
+import type { Files } from '../system/files.ts'
+import { readAttempts, settleResult, summarise } from './attempt.ts'
+import { findOutputs } from './outputs.ts'
+
+/** Why the runner itself ended the script, when it did. */
+export interface Ended {
+  readonly state: 'done' | 'aborted' | 'cancelled'
+  readonly message: string
+}
+
+function sizeOf(files: Files, path: string): number {
+  return files.stat(path)?.size ?? 0
+}
+
+/** Writes the result of an attempt whose script has ended. Outputs are looked for only after rc 0: a failed job delivers none. */
+export async function finishAttempt(
+  files: Files,
+  spool: Spool,
+  job: JobRecord,
+  attempt: AttemptRecord,
+  exit: Exit,
+  nonce: string,
+  ended?: Ended,
+): Promise<ResultRecord> {
+  const control = spool.control(job.id)
+  const succeeded = exit.rc === 0 && ended === undefined
+  const found = succeeded ? await findOutputs(files, spool.workDir(job.id, attempt.attempt), job.outputs) : undefined
+  const message = ended?.message ?? found?.wrong[0]
+  const startMs = Date.parse(attempt.startedAt)
+  return settleResult(files, control, {
+    nonce,
+    attempt: attempt.attempt,
+    state: ended?.state ?? 'done',
+    rc: exit.rc,
+    ...(message === undefined ? {} : { message }),
+    start: attempt.startedAt,
+    end: isoTime(startMs + Math.max(0, exit.endUptimeMs - attempt.uptimeMs)),
+    ...(exit.cpuMs === undefined ? {} : { cpuMs: exit.cpuMs }),
+    runner: attempt.runner,
+    node: attempt.node,
+    outputs: found?.outputs ?? [],
+    missing: found?.missing ?? [],
+    stdoutBytes: sizeOf(files, control.stdout(attempt.attempt)),
+    stderrBytes: sizeOf(files, control.stderr(attempt.attempt)),
+    attempts: summarise(readAttempts(files, control)),
+    warnings: found?.warnings ?? [],
+  })
+}
+
+/** Ends a job that no script ended: the number `attempt` has been taken as a fence, so none can start any more. */
+export function finishWithout(
+  files: Files,
+  spool: Spool,
+  job: JobRecord,
+  fence: AttemptRecord,
+  ended: Ended,
+  nonce: string,
+): ResultRecord {
+  const control = spool.control(job.id)
+  const attempts = readAttempts(files, control)
+  const last = attempts.filter(({ record }) => record !== undefined && record.fence === undefined).at(-1)
+  const streams = last?.number
+  return settleResult(files, control, {
+    nonce,
+    attempt: fence.attempt,
+    state: ended.state,
+    rc: null,
+    message: ended.message,
+    start: last?.record?.startedAt ?? null,
+    end: last?.end?.at ?? null,
+    runner: last?.record?.runner ?? '',
+    node: last?.record?.node ?? '',
+    outputs: [],
+    missing: [],
+    stdoutBytes: streams === undefined ? 0 : sizeOf(files, control.stdout(streams)),
+    stderrBytes: streams === undefined ? 0 : sizeOf(files, control.stderr(streams)),
+    attempts: summarise(attempts),
+    warnings: [],
+  })
+}

@@ -1,0 +1,133 @@
+/** Accepting one job: one rename, one read from one descriptor, one decision, one publication of the file over itself. */
+import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
+import type { JobDescription } from '../contract/job-description.ts'
+import { makeKey } from '../contract/spool.ts'
+import type { HistoryEvent } from '../contract/spool-records.ts'
+import { isoTime } from '../system/clock.ts'
+import { jobFile, readRegular, type ReadFile } from './dropbox.ts'
+import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
+import type { Gateway } from './gateway.ts'
+import type { Lock } from './lock.ts'
+import { type Plan, planAndCheck } from './plan-job.ts'
+import type { Look } from './readiness.ts'
+import { holderOf, reserve } from './reservations.ts'
+import { describeSubmitted } from './remote-names.ts'
+import type { HpcNode } from './submitted-file.ts'
+import type { Turns } from './turns.ts'
+
+export interface JobToSend {
+  readonly hpc: HpcNode
+  readonly original: Uint8Array
+  readonly description: JobDescription
+  readonly plan: Plan
+}
+
+export type Acceptance =
+  | { readonly outcome: 'accepted'; readonly job: JobToSend }
+  | { readonly outcome: 'refused'; readonly message: string }
+  /** Not renamed, or accepted and not to be sent yet. */
+  | { readonly outcome: 'waiting'; readonly why: string; readonly accepted: boolean }
+  | { readonly outcome: 'gone' }
+
+export interface Desk {
+  readonly gateway: Gateway
+  readonly lock: Lock
+  readonly uuid: string
+  readonly turns: Turns
+  /** Expiry counts the failing time of a site from what it is at acceptance. */
+  readonly failingMs: (site: string) => number
+}
+
+/** `x.job` → `x.job.submitted`, unless a job of that name is still under way or its result unread. */
+export function acceptJob(desk: Desk, name: string, id: string, look: Look | undefined): Acceptance {
+  const { gateway, lock } = desk
+  const { files } = gateway
+  const paths = jobFile(gateway, name)
+  lock.check()
+  if (files.exists(paths.submitted)) return { outcome: 'waiting', why: 'a job of this name is under way', accepted: false }
+  if (files.exists(paths.finished)) {
+    return { outcome: 'waiting', why: 'the result of an earlier job of this name has not been taken away', accepted: false }
+  }
+  if (!files.move(paths.job, paths.submitted)) return { outcome: 'gone' }
+  return acceptRaw(desk, name, id, look)
+}
+
+/** From the rename on: also what a pass finds that follows one which died right after it. */
+export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Acceptance {
+  const { gateway, lock } = desk
+  const paths = jobFile(gateway, name)
+  const read = readRegular(gateway, paths.submitted)
+  if (read === undefined) return { outcome: 'gone' }
+  if ('fault' in read) return refuseUnread(desk, name, id, read.fault)
+  if (look !== undefined && (look.inode !== read.stats.ino || look.size !== read.stats.size || look.mtimeMs !== read.stats.mtimeMs)) {
+    // somebody still writes it: back it goes, for the next pass to look at
+    if (!gateway.files.exists(paths.job)) gateway.files.os.renameSync(paths.submitted, paths.job)
+    return { outcome: 'waiting', why: 'it changed while it was looked at', accepted: false }
+  }
+  const hpc = firstNode(desk, name, id, read)
+  const reading = readDescription(read.bytes, `${name}.job`)
+  const plan = reading.ok ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid }) : reading.problems
+  if (Array.isArray(plan) || !reading.ok) {
+    const problems = Array.isArray(plan) ? plan : []
+    const message = parseDescriptionProblems(problems, `${name}.job`)
+    finishUnsent(gateway, lock, read.bytes, hpc, 'aborted', message)
+    return { outcome: 'refused', message }
+  }
+  const turn = desk.turns.next(plan.laneId, hpc.owner.uid, reading.description.script)
+  const key = makeKey(reading.description.priority, turn, id)
+  const ready: HpcNode = {
+    ...hpc,
+    ...describeSubmitted(plan, reading.description, key),
+    expiry_base_ms: desk.failingMs(plan.site.name),
+    history: [...hpc.history, event(desk, 'ready', `site ${plan.site.name}, lane ${plan.lane.name}`)],
+  }
+  const destinations = [...reading.description.outputs.values()].map(({ path }) => path)
+  const holder = holderOf(gateway, id, destinations)
+  publishSubmitted(gateway, read.bytes, ready, undefined, 'later')
+  if (holder !== undefined) return { outcome: 'waiting', why: heldBy(holder), accepted: true }
+  reserve(gateway, { id, name }, destinations)
+  const job: JobToSend = {
+    hpc: ready,
+    original: read.bytes,
+    description: reading.description,
+    plan: { ...plan, record: { ...plan.record, key } },
+  }
+  return { outcome: 'accepted', job }
+}
+
+export function heldBy(name: string): string {
+  return `job "${name}" is to deliver to one of its outputs first`
+}
+
+function event(desk: Desk, state: string, note?: string): HistoryEvent {
+  return { state, at: isoTime(desk.gateway.clock.now()), ...(note === undefined ? {} : { note }) }
+}
+
+function firstNode(desk: Desk, name: string, id: string, read: ReadFile): HpcNode {
+  return {
+    id,
+    name,
+    gateway: desk.uuid,
+    owner: { uid: read.stats.uid, gid: read.stats.gid, mode: read.stats.mode & 0o777 },
+    history: [{ state: 'submitted', at: isoTime(read.stats.mtimeMs) }, event(desk, 'waiting')],
+  }
+}
+
+/** What cannot be read as a plain file gets a result without its text; the thing itself is moved aside first. */
+function refuseUnread(desk: Desk, name: string, id: string, fault: string): Acceptance {
+  const { gateway, lock } = desk
+  const { files } = gateway
+  const path = jobFile(gateway, name).submitted
+  const stats = files.stat(path)
+  const hpc: HpcNode = {
+    id,
+    name,
+    gateway: desk.uuid,
+    owner: { uid: stats?.uid ?? gateway.uid, gid: stats?.gid ?? 0, mode: 0o644 },
+    history: [event(desk, 'submitted')],
+  }
+  const message = `Cannot accept "${name}.job": ${fault}`
+  if (stats?.isDirectory() === true) files.os.renameSync(path, `${path.slice(0, -'.submitted'.length)}.aside.${id}`)
+  finishUnsent(gateway, lock, new Uint8Array(0), hpc, 'aborted', message)
+  return { outcome: 'refused', message }
+}

@@ -1,0 +1,261 @@
+/** The dropbox's share of a pass, under the accept lock: new jobs in, bad ones refused, cancelled ones ended, all else told what it waits for. */
+import { describeError } from '../contract/errors.ts'
+import { makeJobId } from '../contract/spool.ts'
+import { readDescription } from '../contract/read-description.ts'
+import { type Acceptance, acceptJob, acceptRaw, type Desk, heldBy, type JobToSend } from './accept-job.ts'
+import { jobFile, type Names, readRegular, sortNames } from './dropbox.ts'
+import { finishUnsent } from './finish-unsent.ts'
+import { statePaths } from './gateway.ts'
+import { appendEvents } from './journal.ts'
+import { allSubmitted, type PendingJob, readPending, writePending } from './pending.ts'
+import { planAndCheck } from './plan-job.ts'
+import { decideReadiness, type Look, nextLook } from './readiness.ts'
+import { describeSubmitted } from './remote-names.ts'
+import { holderOf, release, reserve } from './reservations.ts'
+import { type HpcNode, readSubmitted, type Submitted } from './submitted-file.ts'
+import { withdraw } from './withdraw.ts'
+
+export interface CancelRequest {
+  readonly id: string
+  readonly name: string
+  readonly site: string
+}
+
+export interface Accepted {
+  /** Jobs to stage in, by site, in the order of their turns. */
+  readonly toSend: Map<string, JobToSend[]>
+  readonly cancels: CancelRequest[]
+  readonly waiting: { readonly name: string; readonly why: string }[]
+  readonly accepted: number
+  readonly refused: number
+  readonly tooLong: readonly string[]
+}
+
+export async function accept(desk: Desk): Promise<Accepted> {
+  const { gateway } = desk
+  const names = sortNames(gateway.files.list(gateway.config.dropbox))
+  const result: Accepted & { accepted: number; refused: number } = {
+    toSend: new Map(),
+    cancels: [],
+    waiting: [],
+    accepted: 0,
+    refused: 0,
+    tooLong: names.tooLong,
+  }
+  const known = readPending(gateway)
+  const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
+  const ready = await findReady(desk, names, result)
+  const arrivals = ready.map(({ name, look }) => ({ name, look, id: makeJobId(gateway.host, gateway.uuid()) }))
+  // written before the first rename: whatever happens from here on, the next pass knows which names to look at
+  if (arrivals.length > 0 || known === undefined) {
+    writePending(gateway, [...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
+  }
+  const pending: PendingJob[] = []
+  const note = (name: string, id: string, outcome: Acceptance) => {
+    if (outcome.outcome === 'accepted') {
+      result.accepted += 1
+      send(result, outcome.job)
+      pending.push({ id, name, site: outcome.job.plan.site.name })
+    } else if (outcome.outcome === 'waiting') {
+      result.waiting.push({ name, why: outcome.why })
+      if (outcome.accepted) pending.push({ id, name, why: outcome.why })
+    } else if (outcome.outcome === 'refused') result.refused += 1
+  }
+  for (const job of before) resume(desk, job, names, result, pending, note)
+  for (const { name, id, look } of arrivals) {
+    note(name, id, guarded(desk, name, () => acceptJob(desk, name, id, look)))
+  }
+  if (result.accepted > 0 || arrivals.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
+  desk.turns.save()
+  endCancelled(desk, names, result, pending)
+  for (const jobs of result.toSend.values()) jobs.sort((a, b) => ((a.hpc.key ?? '') < (b.hpc.key ?? '') ? -1 : 1))
+  if (JSON.stringify(pending) !== JSON.stringify(known ?? null)) writePending(gateway, pending)
+  appendEvents(
+    gateway,
+    [...result.toSend.values()].flat().map(({ hpc }) => ({ event: 'accepted', id: hpc.id, name: hpc.name })),
+  )
+  return result
+}
+
+function send(result: Accepted, job: JobToSend): void {
+  const site = job.plan.site.name
+  const jobs = result.toSend.get(site) ?? []
+  jobs.push(job)
+  result.toSend.set(site, jobs)
+}
+
+/** One job's trouble never stops the others: what we did not foresee is logged, and the job is looked at again by the next pass. */
+function guarded(desk: Desk, name: string, act: () => Acceptance): Acceptance {
+  try {
+    return act()
+  } catch (error) {
+    desk.lock.check()
+    desk.gateway.log.warn(`cannot accept "${name}.job" now: ${describeError(error)}`)
+    return { outcome: 'waiting', why: describeError(error), accepted: true }
+  }
+}
+
+/** New files that are complete, oldest first. All that are not sure yet are waited for once, together. */
+async function findReady(desk: Desk, names: Names, result: Accepted): Promise<{ name: string; look: Look | undefined }[]> {
+  const { gateway } = desk
+  const { clock, config } = gateway
+  const looksPath = statePaths(config.state).looks
+  const remembered = gateway.files.readJson<Record<string, Look>>(looksPath) ?? {}
+  const looks: Record<string, Look> = {}
+  const ready: { name: string; look: Look | undefined; mtimeMs: number }[] = []
+  const lookAt = (name: string): 'ready' | 'look-again' | 'growing' | 'gone' => {
+    const path = jobFile(gateway, name).job
+    const stats = gateway.files.stat(path)
+    if (stats === undefined) return 'gone'
+    const read = stats.isFile() ? readRegular(gateway, path) : { fault: 'it is no regular file' }
+    if (read === undefined) return 'gone'
+    // what can never be read is accepted at once, to be refused with a reason
+    if ('fault' in read) {
+      ready.push({ name, look: undefined, mtimeMs: stats.mtimeMs })
+      return 'ready'
+    }
+    const now = clock.uptime()
+    const look = nextLook(looks[name] ?? remembered[name], {
+      size: read.stats.size,
+      mtimeMs: read.stats.mtimeMs,
+      inode: read.stats.ino,
+      since: now,
+    })
+    const decision = decideReadiness(read.bytes, look, now, config.settleMs)
+    const open = decision === 'ready' && look.since !== now && gateway.isOpenForWriting(read.stats.dev, read.stats.ino)
+    if (decision === 'ready' && !open) {
+      delete looks[name]
+      ready.push({ name, look, mtimeMs: read.stats.mtimeMs })
+      return 'ready'
+    }
+    looks[name] = look
+    return open ? 'growing' : decision === 'ready' ? 'growing' : decision
+  }
+  const blocked = (name: string) => names.submitted.has(name) || names.finished.has(name)
+  const again: string[] = []
+  for (const name of names.jobs) {
+    if (blocked(name)) {
+      const why = names.submitted.has(name)
+        ? 'a job of this name is under way'
+        : 'the result of an earlier job of this name has not been taken away'
+      result.waiting.push({ name, why })
+    } else if (lookAt(name) === 'look-again') again.push(name)
+  }
+  if (again.length > 0) {
+    await clock.sleep(config.settleMs)
+    for (const name of again) lookAt(name)
+  }
+  for (const name of Object.keys(looks)) result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
+  if (JSON.stringify(looks) !== JSON.stringify(remembered)) gateway.files.replace(looksPath, `${JSON.stringify(looks)}\n`)
+  return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1)).map(({ name, look }) => ({ name, look }))
+}
+
+/** A job accepted by an earlier pass that is not known to have reached its site. */
+function resume(
+  desk: Desk,
+  job: PendingJob,
+  names: Names,
+  result: Accepted,
+  pending: PendingJob[],
+  note: (name: string, id: string, outcome: Acceptance) => void,
+): void {
+  const { gateway } = desk
+  if (!names.submitted.has(job.name)) return
+  const found = guardedRead(desk, job.name)
+  if (found === undefined) return
+  if (found === 'raw') {
+    const id = job.id === '' ? makeJobId(gateway.host, gateway.uuid()) : job.id
+    note(job.name, id, guarded(desk, job.name, () => acceptRaw(desk, job.name, id)))
+    return
+  }
+  const { hpc } = found
+  if (found.job !== undefined) {
+    // a result was published here and the rename to .finished did not happen; a delivery is gone on with by its site's pass
+    if (hpc.delivering !== true) finishAgain(desk, found)
+    return
+  }
+  const outcome = planAgain(desk, found)
+  if ('job' in outcome) {
+    send(result, outcome.job)
+    pending.push({ id: hpc.id, name: hpc.name, site: outcome.job.plan.site.name })
+  } else if ('why' in outcome) {
+    result.waiting.push({ name: hpc.name, why: outcome.why })
+    pending.push({ id: hpc.id, name: hpc.name, why: outcome.why })
+  }
+}
+
+function guardedRead(desk: Desk, name: string): Submitted | 'raw' | undefined {
+  return readSubmitted(desk.gateway, name)
+}
+
+function finishAgain(desk: Desk, found: Submitted): void {
+  const block = found.job as { state?: 'done' | 'aborted' | 'cancelled'; message?: string }
+  finishUnsent(desk.gateway, desk.lock, found.original, found.hpc, block.state ?? 'aborted', block.message ?? 'The job was ended')
+}
+
+/** Plans a waiting job anew: the config, its template or its files may have changed while it waited. */
+function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: string } | { ended: true } {
+  const { gateway, lock } = desk
+  const { hpc, original } = found
+  const reading = readDescription(original, `${hpc.name}.job`)
+  const end = (state: 'aborted', message: string) => {
+    finishUnsent(gateway, lock, original, hpc, state, message)
+    appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
+    return { ended: true } as const
+  }
+  if (!reading.ok) return end('aborted', `Cannot accept "${hpc.name}.job": its text cannot be read back`)
+  const { description } = reading
+  const destinations = [...description.outputs.values()].map(({ path }) => path)
+  const spentMs = desk.failingMs(hpc.site ?? '') - (hpc.expiry_base_ms ?? 0)
+  if (spentMs > (description.expiryMs ?? gateway.config.expiryMs)) {
+    release(gateway, hpc.id, destinations)
+    withdrawJob(desk, hpc)
+    return end('aborted', `The site "${hpc.site}" could not be reached until the job's expiry ran out; drop it again when it answers`)
+  }
+  const plan = planAndCheck(gateway, hpc.owner, description, { id: hpc.id, name: hpc.name, gateway: desk.uuid })
+  if (Array.isArray(plan)) {
+    release(gateway, hpc.id, destinations)
+    withdrawJob(desk, hpc)
+    return end('aborted', plan.map(({ key, message }) => `${key}: ${message}`).join('; '))
+  }
+  const holder = holderOf(gateway, hpc.id, destinations)
+  if (holder !== undefined) return { why: heldBy(holder) }
+  reserve(gateway, { id: hpc.id, name: hpc.name }, destinations)
+  const key = hpc.key ?? plan.record.key
+  const planned = { ...plan, record: { ...plan.record, key } }
+  return { job: { hpc: { ...hpc, ...describeSubmitted(planned, description, key) }, original, description, plan: planned } }
+}
+
+/** It is not known to have been published, which is not known not to: its site is told. */
+function withdrawJob(desk: Desk, hpc: HpcNode): void {
+  if (hpc.site !== undefined && hpc.key !== undefined) withdraw(desk.gateway, hpc.site, { id: hpc.id, key: hpc.key })
+}
+
+/** `x.job.cancel`: the owner's request to stop. One that is not the owner's, or names nothing, is removed. */
+function endCancelled(desk: Desk, names: Names, result: Accepted, pending: PendingJob[]): void {
+  const { gateway, lock } = desk
+  const { files } = gateway
+  for (const name of names.cancel) {
+    const paths = jobFile(gateway, name)
+    const request = files.stat(paths.cancel)
+    if (request === undefined) continue
+    const found = guardedRead(desk, name)
+    if (found === undefined || found === 'raw') {
+      if (!files.exists(paths.job)) files.remove(paths.cancel)
+      continue
+    }
+    const { hpc } = found
+    const submittedAt = Date.parse(hpc.history[0]?.at ?? '')
+    if (request.uid !== hpc.owner.uid && request.uid !== gateway.uid) {
+      gateway.log.warn(`"${name}.job.cancel" is not of the job's owner; removed`)
+      files.remove(paths.cancel)
+    } else if (request.mtimeMs < submittedAt - 1000) files.remove(paths.cancel)
+    else if (pending.some((job) => job.id === hpc.id)) {
+      withdrawJob(desk, hpc)
+      finishUnsent(gateway, lock, found.original, hpc, 'cancelled', 'The job was cancelled before it was sent')
+      appendEvents(gateway, [{ event: 'cancelled', id: hpc.id, name }])
+      pending.splice(pending.findIndex((job) => job.id === hpc.id), 1)
+      for (const [site, jobs] of result.toSend) result.toSend.set(site, jobs.filter((job) => job.hpc.id !== hpc.id))
+    } else if (hpc.site !== undefined) result.cancels.push({ id: hpc.id, name, site: hpc.site })
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What a job file makes us read and write, judged for its owner: a gateway must not be talked into opening what the owner could not.
+ * Inputs are judged on the opened descriptor; outputs on the opened folder. Where owner and gateway differ, `paths:` is the rule.
+ */
+import { basename, dirname, join, resolve } from 'node:path'
+import { quoted } from '../contract/errors.ts'
+import type { JobDescription, Problem } from '../contract/job-description.ts'
+import { errno, O_DIRECTORY, O_NONBLOCK, O_RDONLY, type Stats, W_OK, X_OK } from '../system/os.ts'
+import type { Gateway } from './gateway.ts'
+
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** True when the owner's word counts like the gateway's own. */
+export function isTrusted(gateway: Gateway, owner: Owner): boolean {
+  if (owner.uid === gateway.uid) return true
+  const name = gateway.userName(owner.uid)
+  return name !== undefined && gateway.config.owners.trusted.includes(name)
+}
+
+function may(gateway: Gateway, owner: Owner, stats: Stats, bits: number): boolean {
+  if (owner.uid === 0) return true
+  const mode = Number(stats.mode)
+  if (stats.uid === owner.uid) return (mode & (bits << 6)) === bits << 6
+  if (stats.gid === owner.gid || gateway.groupsOf(owner.uid).has(stats.gid)) return (mode & (bits << 3)) === bits << 3
+  return (mode & bits) === bits
+}
+
+function isUnder(path: string, roots: readonly string[]): boolean {
+  return roots.some((root) => path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`))
+}
+
+/** What the descriptor really is, whatever the name said. */
+function realPathOf(gateway: Gateway, fd: number, name: string): string {
+  try {
+    return gateway.files.os.readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return gateway.files.os.realpathSync(name)
+  }
+}
+
+export interface OpenInput {
+  readonly fd: number
+  readonly stats: Stats
+}
+
+/** Opens an input for reading, or says why not. `transient`: another try may help. */
+export function openInput(gateway: Gateway, owner: Owner, path: string): OpenInput | { readonly fault: string; readonly transient: boolean } {
+  const { os } = gateway.files
+  let fd: number
+  try {
+    fd = os.openSync(path, O_RDONLY | O_NONBLOCK)
+  } catch (error) {
+    const code = errno(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { fault: `${quoted(path)} does not exist`, transient: false }
+    if (code === 'EACCES' || code === 'EPERM') return { fault: `${quoted(path)} may not be read by the gateway; give it read permission`, transient: false }
+    if (code === 'ELOOP') return { fault: `${quoted(path)} is a link that leads in a circle`, transient: false }
+    if (code === 'ENAMETOOLONG') return { fault: `${quoted(path)} has too long a name`, transient: false }
+    if (code === 'ENXIO') return { fault: `${quoted(path)} is no regular file`, transient: false }
+    return { fault: `${quoted(path)} cannot be opened: ${code ?? String(error)}`, transient: true }
+  }
+  const stats = os.fstatSync(fd)
+  const fault = judgeInput(gateway, owner, fd, path, stats)
+  if (fault === undefined) return { fd, stats }
+  os.closeSync(fd)
+  return { fault, transient: false }
+}
+
+function judgeInput(gateway: Gateway, owner: Owner, fd: number, path: string, stats: Stats): string | undefined {
+  if (stats.isDirectory()) return `${quoted(path)} is a folder, not a regular file`
+  if (!stats.isFile()) return `${quoted(path)} is no regular file`
+  if (isTrusted(gateway, owner)) return undefined
+  const real = realPathOf(gateway, fd, path)
+  if (!isUnder(real, gateway.config.paths.inputs)) {
+    return `${quoted(path)} lies outside of what job files of other users may name (paths.inputs in the config)`
+  }
+  if (!may(gateway, owner, stats, 4)) return `${quoted(path)} may not be read by the owner of the job file`
+  return undefined
+}
+
+/** Whether an output may be delivered to `path`; the same check at acceptance and right before delivery. */
+export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { readonly fault: string; readonly transient: boolean } | undefined {
+  const { os } = gateway.files
+  const dir = dirname(path)
+  const fix = { transient: false }
+  let fd: number
+  try {
+    fd = os.openSync(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
+  } catch (error) {
+    const code = errno(error)
+    if (code === 'ENOENT') return { fault: `its folder ${quoted(dir)} does not exist; create it first`, ...fix }
+    if (code === 'ENOTDIR') return { fault: `${quoted(dir)} is no folder`, ...fix }
+    if (code === 'EACCES') return { fault: `its folder ${quoted(dir)} may not be entered by the gateway`, ...fix }
+    return { fault: `its folder ${quoted(dir)} cannot be opened: ${code ?? String(error)}`, transient: true }
+  }
+  try {
+    const stats = os.fstatSync(fd)
+    try {
+      os.accessSync(dir, W_OK | X_OK)
+    } catch {
+      return { fault: `its folder ${quoted(dir)} is not writable by the gateway`, ...fix }
+    }
+    const real = join(realPathOf(gateway, fd, dir), basename(path))
+    if (isInternal(gateway, real)) return { fault: `${quoted(path)} lies among the gateway's own files`, ...fix }
+    const target = gateway.files.stat(path)
+    if (target !== undefined && !target.isFile() && !target.isDirectory()) {
+      return { fault: `${quoted(path)} is there and is a link or special file`, ...fix }
+    }
+    if (isTrusted(gateway, owner)) return undefined
+    if (!isUnder(real, gateway.config.paths.outputs)) {
+      return { fault: `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`, ...fix }
+    }
+    if (!may(gateway, owner, stats, 3)) return { fault: `its folder ${quoted(dir)} may not be written by the owner of the job file`, ...fix }
+    if (target !== undefined && (stats.mode & 0o1000) !== 0 && target.uid !== owner.uid && stats.uid !== owner.uid) {
+      return { fault: `${quoted(path)} belongs to somebody else`, ...fix }
+    }
+    return undefined
+  } finally {
+    os.closeSync(fd)
+  }
+}
+
+/** The dropbox's names and the state folder are not for results of jobs. */
+function isInternal(gateway: Gateway, real: string): boolean {
+  const { dropbox, state } = gateway.config
+  if (isUnder(real, [resolve(state), join(resolve(dropbox), '.hpc')])) return true
+  return dirname(real) === resolve(dropbox) && /\.job(\.submitted|\.finished|\.cancel)?$/.test(real)
+}
+
+/** All that is wrong with the files a description names, at once. */
+export function checkFiles(gateway: Gateway, owner: Owner, description: JobDescription): Problem[] {
+  const problems: Problem[] = []
+  for (const [key, path] of description.inputs) {
+    const opened = openInput(gateway, owner, path)
+    if ('fd' in opened) gateway.files.os.closeSync(opened.fd)
+    else problems.push({ key: `input_map.${key}`, message: opened.fault })
+  }
+  for (const [key, { path }] of description.outputs) {
+    const fault = judgeOutput(gateway, owner, path)
+    if (fault !== undefined) problems.push({ key: `output_map.${key}`, message: fault.fault })
+  }
+  return problems
+}

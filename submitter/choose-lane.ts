@@ -1,0 +1,91 @@
+/** Which site and lane a job goes to: a pure choice over the config. A job that fits nowhere is told what came nearest. */
+import type { JobDescription } from '../contract/job-description.ts'
+import { didYouMean } from '../contract/suggest.ts'
+import { renderBytes, renderDuration } from '../contract/units.ts'
+import type { Config, Lane, Site } from './config.ts'
+
+export type LaneChoice =
+  | { readonly site: Site; readonly lane: Lane }
+  | { readonly refused: { readonly key: string; readonly message: string } }
+
+/** `gpu:v100:2`, `gpu:2`, `gpu` → how many. */
+export function gpusOf(gres: string | undefined): number {
+  let count = 0
+  for (const part of (gres ?? '').split(',')) {
+    const [name, ...rest] = part.trim().split(':')
+    if (name !== 'gpu') continue
+    const last = Number(rest.at(-1)?.replace(/\(.*$/, ''))
+    count += Number.isInteger(last) && rest.length > 0 ? last : 1
+  }
+  return count
+}
+
+/** Why a job does not fit a lane; undefined when it does. */
+export function misfit(job: JobDescription, lane: Lane, timeMs: number | undefined): string | undefined {
+  const { cpus, memoryBytes, gpus, nodes } = job.resources
+  const most = lane.timeMs - lane.marginMs
+  if (timeMs !== undefined && timeMs > most) {
+    return `time ${renderDuration(timeMs)} is more than the ${renderDuration(most)} it offers (time ${renderDuration(lane.timeMs)} less margin ${renderDuration(lane.marginMs)})`
+  }
+  if (cpus !== undefined && lane.cpus !== undefined && cpus > lane.cpus) return `cpus ${cpus} is more than its ${lane.cpus}`
+  if (memoryBytes !== undefined && lane.memoryBytes !== undefined && memoryBytes > lane.memoryBytes) {
+    return `memory ${renderBytes(memoryBytes)} is more than its ${renderBytes(lane.memoryBytes)}`
+  }
+  if (gpus !== undefined && lane.gres !== undefined && gpus > gpusOf(lane.gres)) return `gpus ${gpus} is more than its ${gpusOf(lane.gres)}`
+  if (gpus !== undefined && gpus > 0 && lane.gres === undefined && lane.queue !== undefined) return `gpus ${gpus} is more than its 0`
+  if (nodes !== undefined && nodes > (lane.nodes ?? 1)) return `nodes ${nodes} is more than its ${lane.nodes ?? 1}`
+  return undefined
+}
+
+function refuse(key: string, message: string): LaneChoice {
+  return { refused: { key, message } }
+}
+
+/** The sites a job may go to, in the order of the config, or why none. */
+function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneChoice {
+  const names = Object.keys(config.sites)
+  const all = Object.values(config.sites)
+  const named = (key: string, name: string) => {
+    const site = all.find((one) => one.name === name)
+    return site === undefined
+      ? refuse(key, `there is no site "${name}"${didYouMean(name, names)}; sites here: ${names.join(', ')}`)
+      : [site]
+  }
+  if (job.site !== undefined) return named('site', job.site)
+  if (job.target !== undefined) {
+    const wishes = Object.keys(config.execTarget)
+    const real = Object.hasOwn(config.execTarget, job.target) ? config.execTarget[job.target] : undefined
+    if (real !== undefined) return named('target', real)
+    if (!names.includes(job.target)) {
+      return refuse('target', `nothing is set for target "${job.target}"${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`)
+    }
+    return named('target', job.target)
+  }
+  return all
+}
+
+export function chooseLane(job: JobDescription, config: Config, timeMs: number | undefined): LaneChoice {
+  for (const key of ['requirements', 'rank'] as const) {
+    if (job[key] !== undefined) return refuse(key, `matchmaking by ${key} is not offered by this version; name a site with "site:"`)
+  }
+  if (job.after.length > 0) return refuse('after', 'dependencies between jobs are not offered by this version')
+  const sites = sitesFor(job, config)
+  if ('refused' in sites || 'site' in sites) return sites
+  let nearest: string | undefined
+  for (const site of sites) {
+    const lanes = Object.values(site.lanes)
+    const queue = job.size === undefined ? undefined : Object.hasOwn(site.scheduler.queues, job.size) ? site.scheduler.queues[job.size] : null
+    if (queue === null) {
+      nearest ??= `site ${site.name} has no queue for size "${job.size}"${didYouMean(job.size ?? '', Object.keys(site.scheduler.queues))}`
+      continue
+    }
+    for (const lane of lanes) {
+      if (queue !== undefined && lane.queue !== queue) continue
+      const why = misfit(job, lane, timeMs)
+      if (why === undefined) return { site, lane }
+      nearest ??= `lane ${site.name}/${lane.name}: ${why}`
+    }
+    nearest ??= queue === undefined ? `site ${site.name} has no lane` : `site ${site.name} has no lane in queue ${queue}`
+  }
+  return refuse('resources', `it fits no lane; the nearest is ${nearest ?? 'none, as no site is set'}`)
+}

@@ -1,0 +1,109 @@
+/**
+ * Delivering one job. All that can fail comes first: outputs verified and synced beside their destinations, rights and types of the finals
+ * checked. Then `delivering` and the `job:` block are published in `.submitted` and noted in the log; from the first rename on it only
+ * goes forward; the last rename makes it `.finished`.
+ */
+import { dirname, join } from 'node:path'
+import type { HistoryEvent } from '../contract/spool-records.ts'
+import { isoTime } from '../system/clock.ts'
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
+import { publishSubmitted, renameToFinished } from './finish-unsent.ts'
+import type { Gateway } from './gateway.ts'
+import { type JobBlock, verdictOf } from './job-block.ts'
+import { appendEvents } from './journal.ts'
+import type { Lock } from './lock.ts'
+import type { JobReceiver, Received } from './receive-job.ts'
+import { release } from './reservations.ts'
+import type { HpcNode, Submitted } from './submitted-file.ts'
+
+/** Delivers what `receiver` holds whole. Throws on local trouble: nothing was delivered then, or it is gone on with by another pass. */
+export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, receiver: JobReceiver): JobBlock {
+  const { files } = gateway
+  const { hpc, original } = submitted
+  const block = blockOf(gateway, hpc, receiver)
+  for (const received of receiver.outputs) giveRights(gateway, hpc, received)
+  publishSubmitted(gateway, original, { ...hpc, delivering: true, history: block.history }, block)
+  appendEvents(gateway, [{ event: 'delivering', id: hpc.id, name: hpc.name }], true)
+  for (const { temporary, destination } of receiver.outputs) {
+    lock.check()
+    moveIntoPlace(gateway, temporary, destination)
+  }
+  for (const dir of new Set(receiver.outputs.map(({ destination }) => dirname(destination)))) files.syncFolder(dir)
+  renameToFinished(gateway, lock, hpc)
+  release(gateway, hpc.id, receiver.outputs.map(({ destination }) => destination))
+  appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status }])
+  return block
+}
+
+function blockOf(gateway: Gateway, hpc: HpcNode, receiver: JobReceiver): JobBlock {
+  const { record, publishedAt } = receiver
+  if (record === undefined) throw new Error('nothing was received')
+  const { status, message } = verdictOf(record)
+  const scripted = record.attempts.length
+  const history: HistoryEvent[] = [
+    ...hpc.history,
+    ...(publishedAt === undefined ? [] : [{ state: 'scheduled', at: publishedAt }]),
+    ...record.attempts.map(({ start, node, runner, attempt, cause }) => ({
+      state: 'running',
+      at: start,
+      note: `attempt ${attempt} on ${node} in ${runner}: ${cause}`,
+    })),
+    ...(record.end === null ? [] : [{ state: 'finishing', at: record.end }]),
+    { state: record.state, at: isoTime(gateway.clock.now()), note: message },
+  ]
+  return {
+    status,
+    message,
+    stdout: receiver.text('stdout'),
+    stderr: receiver.text('stderr'),
+    rc: record.rc,
+    start: record.start,
+    end: record.end,
+    state: record.state,
+    id: hpc.id,
+    site: hpc.site ?? null,
+    attempts: scripted,
+    history,
+    ...(record.warnings.length > 0 ? { warnings: record.warnings } : {}),
+  }
+}
+
+/** The mode of the file that is replaced, else the configured one, else what the umask gives a new file; and its owner, where we may. */
+function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destination }: Received): void {
+  const { files, config } = gateway
+  const { os } = files
+  const there = files.stat(destination)
+  const umask = process.umask()
+  const give = (path: string, mode: number, flags: number) => {
+    const fd = os.openSync(path, O_RDONLY | O_NOFOLLOW | flags)
+    try {
+      os.fchmodSync(fd, mode)
+      if (gateway.uid === 0) os.fchownSync(fd, there?.uid ?? hpc.owner.uid, there?.gid ?? hpc.owner.gid)
+    } finally {
+      os.closeSync(fd)
+    }
+  }
+  const fileMode = (mode: number) => config.fileMode ?? (0o666 | (mode & 0o111 ? 0o111 : 0)) & ~umask
+  if (output.kind === 'file') {
+    const mode = there?.isFile() === true ? there.mode & 0o777 : fileMode(output.files[0]?.mode ?? 0)
+    return give(temporary, mode, 0)
+  }
+  for (const { path, mode } of output.files) give(join(temporary, path), fileMode(mode), 0)
+  const folderMode = config.dirMode ?? 0o777 & ~umask
+  for (const { path } of [...output.folders].reverse()) give(join(temporary, path), folderMode, O_DIRECTORY)
+  give(temporary, there?.isDirectory() === true ? there.mode & 0o7777 : folderMode, O_DIRECTORY)
+}
+
+/** One rename. A folder cannot replace a full one, nor a file a folder: the old one steps aside first, and goes when the new one stands. */
+function moveIntoPlace(gateway: Gateway, temporary: string, destination: string): void {
+  const { files } = gateway
+  if (!files.exists(temporary)) return
+  const there = files.stat(destination)
+  const aside = `${temporary}.old`
+  if (there?.isDirectory() === true || (there !== undefined && files.stat(temporary)?.isDirectory() === true)) {
+    files.removeTree(aside)
+    files.os.renameSync(destination, aside)
+  }
+  files.os.renameSync(temporary, destination)
+  files.removeTree(aside)
+}

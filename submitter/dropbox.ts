@@ -1,0 +1,109 @@
+/** The dropbox: its names, its marker, and the job files in it as read through one descriptor. */
+import { join } from 'node:path'
+import { HpcError, quoted } from '../contract/errors.ts'
+import { errno, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Stats } from '../system/os.ts'
+import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
+
+export const nameLimitBytes = 240
+export const sizeLimitBytes = 1024 * 1024
+
+export interface Names {
+  /** Base names, without `.job`. */
+  readonly jobs: string[]
+  readonly submitted: Set<string>
+  readonly finished: Set<string>
+  readonly cancel: Set<string>
+  /** `.job` names too long to be served; left lying. */
+  readonly tooLong: string[]
+}
+
+const endings = { submitted: '.job.submitted', finished: '.job.finished', cancel: '.job.cancel' } as const
+
+export function sortNames(names: readonly string[]): Names {
+  const found: Names = { jobs: [], submitted: new Set(), finished: new Set(), cancel: new Set(), tooLong: [] }
+  for (const name of names) {
+    if (name.startsWith('.')) continue
+    if (name.endsWith('.job')) {
+      const base = name.slice(0, -'.job'.length)
+      if (Buffer.byteLength(name) > nameLimitBytes) found.tooLong.push(base)
+      else found.jobs.push(base)
+    } else if (name.endsWith(endings.submitted)) found.submitted.add(name.slice(0, -endings.submitted.length))
+    else if (name.endsWith(endings.finished)) found.finished.add(name.slice(0, -endings.finished.length))
+    else if (name.endsWith(endings.cancel)) found.cancel.add(name.slice(0, -endings.cancel.length))
+  }
+  return found
+}
+
+export function jobFile(gateway: Gateway, name: string): { job: string; submitted: string; finished: string; cancel: string } {
+  const base = join(gateway.config.dropbox, name)
+  return { job: `${base}.job`, submitted: `${base}.job.submitted`, finished: `${base}.job.finished`, cancel: `${base}.job.cancel` }
+}
+
+export interface ReadFile {
+  readonly bytes: Buffer
+  readonly stats: Stats
+}
+
+/** A regular file with one link, read through one descriptor, no link followed; a sentence when it is anything else. */
+export function readRegular(gateway: Gateway, path: string, limit = sizeLimitBytes): ReadFile | { readonly fault: string } | undefined {
+  const { files } = gateway
+  let fd: number
+  try {
+    fd = files.os.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch (error) {
+    const code = errno(error)
+    if (code === 'ENOENT') return undefined
+    if (code === 'ELOOP') return { fault: 'it is a symbolic link; drop the file itself' }
+    if (code === 'EACCES' || code === 'EPERM') return { fault: 'the gateway may not read it; give it read permission (chmod a+r)' }
+    if (code === 'ENXIO') return { fault: 'it is no regular file' }
+    throw error
+  }
+  try {
+    const stats = files.os.fstatSync(fd)
+    if (!stats.isFile()) return { fault: 'it is no regular file' }
+    if (stats.nlink !== 1) return { fault: 'it has more than one link; drop a file of its own' }
+    if (stats.size > limit) return { fault: `it is ${stats.size} bytes long; a description has at most ${limit}` }
+    const bytes = files.readAll(fd)
+    return { bytes, stats }
+  } finally {
+    files.os.closeSync(fd)
+  }
+}
+
+/** The uuid of this gateway, from the dropbox's marker; made where neither the dropbox nor `state` knows of one. */
+export function gatewayUuid(gateway: Gateway): string {
+  const { files, config } = gateway
+  const folder = hpcFolder(config.dropbox)
+  const state = statePaths(config.state)
+  const found = files.stat(config.dropbox)
+  if (found === undefined || !found.isDirectory()) {
+    throw new HpcError('config', `Cannot serve the dropbox ${quoted(config.dropbox)}: there is no such folder`, {
+      hint: 'create it, or set dropbox: in the config',
+      concerns: { path: config.dropbox },
+    })
+  }
+  files.makeFolder(config.state)
+  const known = files.readJson<Record<string, string>>(state.gateways) ?? {}
+  const remembered = known[config.dropbox]
+  const uuid = files.readText(folder.uuid)?.trim()
+  if (uuid !== undefined && /^[0-9a-f-]{36}$/.test(uuid)) {
+    if (remembered !== undefined && remembered !== uuid) {
+      throw new HpcError('config', `Cannot serve the dropbox ${quoted(config.dropbox)}: it is another folder than the one served before`, {
+        hint: `see that the right one is mounted; if this is meant, remove its line from ${state.gateways}`,
+      })
+    }
+    if (remembered === undefined) files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: uuid })}\n`)
+    return uuid
+  }
+  const served = files.list(config.dropbox).some((name) => name.endsWith(endings.submitted))
+  if (remembered !== undefined || served) {
+    throw new HpcError('transient', `Cannot serve the dropbox ${quoted(config.dropbox)}: its marker .hpc/uuid is missing`, {
+      hint: `it may not be mounted; if the folder is right, put back its marker: mkdir -p ${folder.dir} && echo ${remembered ?? 'UUID'} > ${folder.uuid}`,
+    })
+  }
+  files.makeFolder(folder.dir)
+  const made = gateway.uuid()
+  files.publish(folder.uuid, `${made}\n`, 0o600)
+  files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: made })}\n`)
+  return made
+}

@@ -1,0 +1,49 @@
+/** Results of jobs that end here, without a site: refused, expired, cancelled before they were sent. */
+import type { HistoryEvent } from '../contract/spool-records.ts'
+import { isoTime } from '../system/clock.ts'
+import { jobFile } from './dropbox.ts'
+import type { Gateway } from './gateway.ts'
+import { unsentBlock } from './job-block.ts'
+import type { Lock } from './lock.ts'
+import { type HpcNode, renderSubmitted } from './submitted-file.ts'
+
+/** Nobody but us may write a `.submitted`: otherwise it would not be believed. */
+export function submittedMode(hpc: HpcNode): number {
+  return (hpc.owner.mode & 0o755) | 0o600
+}
+
+export function publishSubmitted(gateway: Gateway, original: Uint8Array, hpc: HpcNode, job?: object, folder: 'now' | 'later' = 'now'): void {
+  const path = jobFile(gateway, hpc.name).submitted
+  gateway.files.publish(path, renderSubmitted(original, hpc, job), submittedMode(hpc), folder)
+}
+
+/** The one rename that delivers; the file is the owner's from then on. */
+export function renameToFinished(gateway: Gateway, lock: Lock, hpc: HpcNode): void {
+  const { files } = gateway
+  const paths = jobFile(gateway, hpc.name)
+  lock.check()
+  files.os.renameSync(paths.submitted, paths.finished)
+  files.syncFolder(gateway.config.dropbox)
+  files.remove(paths.cancel)
+  if (gateway.uid === 0 && hpc.owner.uid !== 0) {
+    const fd = files.os.openSync(paths.finished, 'r')
+    try {
+      files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
+    } finally {
+      files.os.closeSync(fd)
+    }
+  }
+}
+
+export function finishUnsent(
+  gateway: Gateway,
+  lock: Lock,
+  original: Uint8Array,
+  hpc: HpcNode,
+  state: 'done' | 'aborted' | 'cancelled',
+  message: string,
+): void {
+  const history: HistoryEvent[] = [...hpc.history, { state, at: isoTime(gateway.clock.now()), note: message }]
+  publishSubmitted(gateway, original, { ...hpc, history }, unsentBlock(hpc.id, hpc.site, state, message, history))
+  renameToFinished(gateway, lock, hpc)
+}

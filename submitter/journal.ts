@@ -1,0 +1,34 @@
+/** The append-only log in `state`: what happened to which job. Written through before anything that must not be done twice. */
+import { statePaths, type Gateway } from './gateway.ts'
+import { isoTime } from '../system/clock.ts'
+import { O_APPEND, O_CREAT, O_WRONLY } from '../system/os.ts'
+
+export type JournalEvent = 'accepted' | 'refused' | 'published' | 'delivering' | 'delivered' | 'aborted' | 'cancelled' | 'kept'
+
+const rotateBytes = 16 * 1024 * 1024
+
+export function appendEvents(
+  gateway: Gateway,
+  events: readonly { event: JournalEvent; id: string; name: string; note?: string }[],
+  durable = false,
+): void {
+  if (events.length === 0) return
+  const { files, clock } = gateway
+  const path = statePaths(gateway.config.state).log
+  if ((files.stat(path)?.size ?? 0) > rotateBytes) files.os.renameSync(path, `${path}.1`)
+  const at = isoTime(clock.now())
+  const fd = files.os.openSync(path, O_WRONLY | O_APPEND | O_CREAT, 0o600)
+  try {
+    files.writeAll(fd, events.map((event) => `${JSON.stringify({ at, ...event })}\n`).join(''))
+    if (durable) files.os.fsyncSync(fd)
+  } finally {
+    files.os.closeSync(fd)
+  }
+}
+
+/** Whether the log says that a job's delivery had begun, which it says durably before the first rename. */
+export function deliveryBegan(gateway: Gateway, id: string): boolean {
+  const path = statePaths(gateway.config.state).log
+  const needle = `"event":"delivering","id":"${id}"`
+  return [path, `${path}.1`].some((one) => gateway.files.readText(one)?.includes(needle) === true)
+}

@@ -1,0 +1,162 @@
+/** What comes back for one job, put where it can be delivered from: each output beside its destination under a temporary name. */
+import { createHash, type Hash } from 'node:crypto'
+import { basename, dirname, join } from 'node:path'
+import { HpcError, quoted } from '../contract/errors.ts'
+import type { JobDescription } from '../contract/job-description.ts'
+import type { FileEntry, OutputEntry, ResultRecord } from '../contract/spool-records.ts'
+import { streamText } from '../contract/stream-text.ts'
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from '../system/os.ts'
+import { judgeOutput } from './check-files.ts'
+import type { Gateway } from './gateway.ts'
+import { verdictOf } from './job-block.ts'
+import type { Collector } from './session.ts'
+import type { HpcNode } from './submitted-file.ts'
+
+interface Receiving {
+  readonly fd: number
+  readonly hash: Hash
+  readonly entry: FileEntry
+  size: number
+}
+
+export interface Received {
+  readonly output: OutputEntry
+  /** Beside the destination: `.<id>.<n>`. */
+  readonly temporary: string
+  readonly destination: string
+}
+
+export class JobReceiver implements Collector {
+  readonly #gateway: Gateway
+  readonly #hpc: HpcNode
+  readonly #description: JobDescription
+  readonly #streams = new Map<string, Buffer[]>()
+  readonly #open = new Map<string, Receiving>()
+  readonly #wanted = new Map<string, { path: string; entry: FileEntry }>()
+  readonly #verified = new Set<string>()
+  readonly outputs: Received[] = []
+  record: ResultRecord | undefined
+  publishedAt: string | undefined
+  /** The first local trouble (no space, no such folder): what comes after it is thrown away, and fetched again by another pass. */
+  fault: string | undefined
+
+  constructor(gateway: Gateway, hpc: HpcNode, description: JobDescription) {
+    this.#gateway = gateway
+    this.#hpc = hpc
+    this.#description = description
+  }
+
+  result({ result, publishedAt }: { result: ResultRecord; publishedAt: string }): void {
+    this.record = result
+    this.publishedAt = publishedAt
+    if (verdictOf(result).status !== 'ok') return
+    try {
+      for (const [index, output] of result.outputs.entries()) this.#prepare(output, index)
+    } catch (error) {
+      this.#spoil(error)
+    }
+  }
+
+  /** Makes room beside the destination, and checks once more that the owner may write there. */
+  #prepare(output: OutputEntry, index: number): void {
+    const target = this.#description.outputs.get(output.key)
+    if (target === undefined) throw new HpcError('transient', `the result names an output "${output.key}" that the job did not ask for`)
+    const fault = judgeOutput(this.#gateway, this.#hpc.owner, target.path)
+    if (fault !== undefined) throw new HpcError('transient', fault.fault)
+    const { files } = this.#gateway
+    const temporary = join(dirname(target.path), `.${this.#hpc.id}.${index}`)
+    files.removeTree(temporary)
+    this.outputs.push({ output, temporary, destination: target.path })
+    if (output.kind === 'folder') {
+      files.makeFolder(temporary)
+      for (const { path } of output.folders) files.makeFolder(join(temporary, safeRelative(path)))
+    }
+    for (const entry of output.files) {
+      const path = entry.path === '' ? temporary : join(temporary, safeRelative(entry.path))
+      this.#wanted.set(`${output.key}/${entry.path}`, { path, entry })
+    }
+  }
+
+  piece({ file, offset, last }: { file: string; offset: number; last: boolean }, body: Uint8Array): void {
+    if (!file.includes('/')) {
+      const pieces = this.#streams.get(file) ?? []
+      pieces.push(Buffer.from(body))
+      this.#streams.set(file, pieces)
+      return
+    }
+    if (this.fault !== undefined) return
+    try {
+      this.#write(file, offset, last, body)
+    } catch (error) {
+      this.#spoil(error)
+    }
+  }
+
+  #write(file: string, offset: number, last: boolean, body: Uint8Array): void {
+    const { os } = this.#gateway.files
+    const wanted = this.#wanted.get(file)
+    if (wanted === undefined) return
+    let receiving = this.#open.get(file)
+    if (receiving === undefined) {
+      const fd = os.openSync(wanted.path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+      receiving = { fd, hash: createHash('sha256'), entry: wanted.entry, size: 0 }
+      this.#open.set(file, receiving)
+    }
+    if (offset !== receiving.size) throw new Error(`a piece of ${quoted(file)} came at ${offset} instead of ${receiving.size}`)
+    this.#gateway.files.writeAll(receiving.fd, body)
+    receiving.hash.update(body)
+    receiving.size += body.length
+    if (!last) return
+    this.#open.delete(file)
+    const { size, sha256 } = receiving.entry
+    try {
+      if (receiving.size !== size || receiving.hash.digest('hex') !== sha256) {
+        throw new Error(`${quoted(file)} arrived as ${receiving.size} bytes that are not the ${size} bytes the runner saw`)
+      }
+      os.fsyncSync(receiving.fd)
+    } finally {
+      os.closeSync(receiving.fd)
+    }
+    this.#verified.add(file)
+  }
+
+  #spoil(error: unknown): void {
+    this.fault ??= error instanceof Error ? error.message : String(error)
+    this.discard()
+  }
+
+  /** Whether everything the result names has come, verified and synced. */
+  isWhole(): boolean {
+    return this.record !== undefined && this.fault === undefined && [...this.#wanted.keys()].every((file) => this.#verified.has(file))
+  }
+
+  text(stream: 'stdout' | 'stderr'): string {
+    const head = Buffer.concat(this.#streams.get(stream) ?? [])
+    const tailPieces = this.#streams.get(`${stream}-tail`)
+    const tail = tailPieces === undefined ? undefined : Buffer.concat(tailPieces)
+    const whole = (stream === 'stdout' ? this.record?.stdoutBytes : this.record?.stderrBytes) ?? 0
+    return streamText(head, tail, Math.max(0, whole - head.length - (tail?.length ?? 0)))
+  }
+
+  /** Takes away what lies beside the destinations. */
+  discard(): void {
+    for (const { fd } of this.#open.values()) this.#gateway.files.os.closeSync(fd)
+    this.#open.clear()
+    for (const { temporary } of this.outputs) {
+      try {
+        this.#gateway.files.removeTree(temporary)
+      } catch (error) {
+        this.#gateway.log.warn(`cannot remove ${temporary}: ${String(error)}`)
+      }
+    }
+  }
+}
+
+/** A path inside an output folder, as the other side named it: never out of it. */
+function safeRelative(path: string): string {
+  const parts = path.split('/')
+  if (path === '' || parts.some((part) => part === '' || part === '.' || part === '..' || part.includes('\0'))) {
+    throw new Error(`the result names a file ${quoted(path)} outside of its folder`)
+  }
+  return parts.map((part) => basename(part)).join('/')
+}

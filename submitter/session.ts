@@ -1,0 +1,165 @@
+/** One conversation with a site's hpc_queuer over a kept connection: requests go out without waiting, answers find who asked. */
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { describeError, HpcError } from '../contract/errors.ts'
+import { type Answer, encodeFrame, FrameReader, type Request } from '../contract/protocol.ts'
+import type { Site } from './config.ts'
+import type { Gateway } from './gateway.ts'
+import { type Started, startQueuer } from './start-queuer.ts'
+import type { Channel, Connection } from './transport/transport.ts'
+
+type AnswerOf<T extends Answer['type']> = Extract<Answer, { type: T }>
+
+/** Takes what comes for one job that is being collected. */
+export interface Collector {
+  result(answer: AnswerOf<'result'>): void
+  piece(answer: AnswerOf<'piece'>, body: Uint8Array): void
+}
+
+export class Session {
+  readonly site: Site
+  readonly #gateway: Gateway
+  readonly #connection: Connection
+  readonly #channel: Channel
+  readonly #waiters = new Map<string, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>()
+  readonly collectors = new Map<string, Collector>()
+  #fault: HpcError | undefined
+  #closed = false
+
+  private constructor(gateway: Gateway, site: Site, connection: Connection, started: Extract<Started, { ready: true }>) {
+    this.#gateway = gateway
+    this.site = site
+    this.#connection = connection
+    this.#channel = started.channel
+    if (started.noise.trim() !== '') gateway.log.debug(`${site.name}: the login shell printed: ${started.noise.trim().slice(0, 500)}`)
+    started.channel.stderr.on('data', (chunk: Buffer) => gateway.log.debug(`${site.name}: ${chunk.toString('utf8').trim()}`))
+    started.channel.stdin.on('error', (error: Error) => this.#fail(broken(site, error)))
+    connection.broken.catch((error: unknown) => this.#fail(broken(site, error)))
+    void this.#read(started.rest)
+  }
+
+  /** Connects, uploads the programs where they are missing, and starts the queuer. */
+  static async open(gateway: Gateway, site: Site, knowsWorkspace: boolean): Promise<Session> {
+    const connection = await gateway.transportFor(site).connect()
+    try {
+      let started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+      if (!started.ready && started.needs === 'programs') {
+        if (started.detail === 'damaged') gateway.log.warn(`${site.name}: the programs there are damaged; uploading them again`)
+        else if (knowsWorkspace && started.detail !== 'marked') throw lostWorkspace(site)
+        await uploadPrograms(gateway, connection, site)
+        started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+      }
+      if (!started.ready) throw cannotStart(site, started)
+      return new Session(gateway, site, connection, started)
+    } catch (error) {
+      await connection.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Sends a request; resolves when there is room for the next one. */
+  async send(request: Request, body?: Uint8Array): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault
+    if (!this.#channel.stdin.write(encodeFrame(request, body))) {
+      await Promise.race([once(this.#channel.stdin, 'drain'), this.#failure()])
+    }
+  }
+
+  #failure(): Promise<never> {
+    return new Promise((_, reject) => {
+      if (this.#fault !== undefined) reject(this.#fault)
+      else this.#waiters.set(`fault:${this.#gateway.uuid()}`, { resolve: () => undefined, reject })
+    })
+  }
+
+  /** The answer of that type (for that job). Ask before you send. */
+  answer<T extends Answer['type']>(types: T | readonly T[], id = ''): Promise<AnswerOf<T>> {
+    const wanted: readonly T[] = typeof types === 'string' ? [types] : types
+    const promise = new Promise<AnswerOf<T>>((resolve, reject) => {
+      if (this.#fault !== undefined) return reject(this.#fault)
+      const done = (answer: Answer) => {
+        for (const type of wanted) this.#waiters.delete(`${type}:${id}`)
+        resolve(answer as AnswerOf<T>)
+      }
+      for (const type of wanted) this.#waiters.set(`${type}:${id}`, { resolve: done, reject })
+    })
+    // whoever asked awaits it later; until then a broken connection must not count as unhandled
+    promise.catch(() => undefined)
+    return promise
+  }
+
+  async #read(rest: Buffer): Promise<void> {
+    const reader = new FrameReader<Answer>()
+    const take = (chunk: Uint8Array) => {
+      for (const { header, body } of reader.push(chunk)) this.#take(header, body)
+    }
+    try {
+      take(rest)
+      for await (const chunk of this.#channel.stdout) take(chunk as Uint8Array)
+      await this.#channel.exited
+      this.#fail(new HpcError('transient', `Cannot go on with site "${this.site.name}": hpc_queuer ended early`))
+    } catch (error) {
+      this.#fail(broken(this.site, error))
+    }
+  }
+
+  #take(answer: Answer, body: Uint8Array): void {
+    if (answer.type === 'refused') {
+      const code = answer.code === 'transient' ? 'transient' : answer.code
+      return this.#fail(new HpcError(code, `Cannot work with site "${this.site.name}": ${answer.why}`, { hint: answer.hint }))
+    }
+    if (answer.type === 'ended') {
+      this.#closed = true
+      return
+    }
+    if (answer.type === 'log') return this.#gateway.log[answer.level](`${this.site.name}: ${answer.text}`)
+    if (answer.type === 'piece') return this.collectors.get(answer.id)?.piece(answer, body)
+    if (answer.type === 'result') return this.collectors.get(answer.id)?.result(answer)
+    this.#waiters.get(`${answer.type}:${'id' in answer ? answer.id : ''}`)?.resolve(answer)
+  }
+
+  #fail(error: HpcError): void {
+    if (this.#fault !== undefined || this.#closed) return
+    this.#fault = error
+    for (const { reject } of this.#waiters.values()) reject(error)
+    this.#waiters.clear()
+  }
+
+  get alive(): boolean {
+    return this.#fault === undefined && !this.#closed
+  }
+
+  async close(): Promise<void> {
+    if (this.alive) {
+      this.#channel.stdin.end(encodeFrame({ type: 'end' }))
+      await Promise.race([this.#channel.exited.catch(() => undefined), this.#gateway.clock.sleep(5_000)])
+      this.#closed = true
+    }
+    this.#channel.kill()
+    await this.#connection.close().catch(() => undefined)
+  }
+}
+
+export async function uploadPrograms(gateway: Gateway, connection: Connection, site: Site): Promise<void> {
+  const programs = gateway.programs()
+  const dir = join(site.hpcEnv.workspace, 'programs', programs.folder)
+  gateway.log.info(`${site.name}: uploading hpc_queuer and hpc_runner to ${dir}`)
+  for (const { name, path, mode } of programs.files) await connection.putFile(path, join(dir, name), mode)
+}
+
+function broken(site: Site, error: unknown): HpcError {
+  if (error instanceof HpcError) return error
+  return new HpcError('transient', `Cannot go on with site "${site.name}": ${describeError(error)}`, { cause: error })
+}
+
+function lostWorkspace(site: Site): HpcError {
+  return new HpcError('site', `Cannot work with site "${site.name}": the workspace ${site.hpcEnv.workspace} has lost its marker .hpc-workspace`, {
+    hint: 'it is not mounted there, or the site wiped it; if it was wiped, its jobs are given up when their expiry has run out',
+  })
+}
+
+function cannotStart(site: Site, started: Extract<Started, { ready: false }>): HpcError {
+  return new HpcError('site', `Cannot start hpc_queuer at site "${site.name}": ${started.detail || started.needs}`, {
+    concerns: { site: site.name },
+  })
+}

@@ -1,0 +1,250 @@
+/** One site's share of a pass, in one session with its queuer, under the site's own lock. A slow site delays no other. */
+import { describeError, HpcError } from '../contract/errors.ts'
+import { type Answer, protocolVersion, type Request } from '../contract/protocol.ts'
+import { readDescription } from '../contract/read-description.ts'
+import type { LaneReport } from '../contract/spool-records.ts'
+import { isoTime } from '../system/clock.ts'
+import type { CancelRequest } from './accept.ts'
+import type { JobToSend } from './accept-job.ts'
+import type { Site } from './config.ts'
+import { deliver } from './deliver.ts'
+import { jobFile } from './dropbox.ts'
+import { finishUnsent } from './finish-unsent.ts'
+import type { Gateway } from './gateway.ts'
+import type { JobBlock } from './job-block.ts'
+import { appendEvents, deliveryBegan } from './journal.ts'
+import { shapeOf } from './lane-shapes.ts'
+import type { Lock } from './lock.ts'
+import { JobReceiver } from './receive-job.ts'
+import { release } from './reservations.ts'
+import { Session } from './session.ts'
+import { type SiteState, writeSiteState } from './site-state.ts'
+import { type Sent, stageIn } from './stage-in.ts'
+import { readSubmitted } from './submitted-file.ts'
+import { forgetWithdrawals, readWithdrawals } from './withdraw.ts'
+
+export interface SiteWork {
+  readonly site: Site
+  readonly lock: Lock
+  readonly uuid: string
+  readonly jobs: readonly JobToSend[]
+  readonly cancels: readonly CancelRequest[]
+  readonly state: SiteState
+  /** Ids to be asked for: what no listing shows. */
+  readonly audit: readonly string[]
+}
+
+export interface SiteReport {
+  readonly site: string
+  readonly published: string[]
+  readonly delivered: { readonly name: string; readonly block: JobBlock }[]
+  readonly refused: string[]
+  readonly waiting: { readonly name: string; readonly why: string }[]
+  readonly lanes: readonly LaneReport[]
+  readonly trouble: string[]
+  /** Ids the site does not know (any more), with its marker in place. */
+  readonly absent: string[]
+}
+
+type Welcome = Extract<Answer, { type: 'welcome' }>
+
+const uploadBudgetMs = 300_000
+
+export async function passOver(gateway: Gateway, work: SiteWork, open?: Session): Promise<SiteReport> {
+  const { site } = work
+  const session = open ?? (await Session.open(gateway, site, work.state.workspace !== undefined))
+  const report: SiteReport = {
+    site: site.name,
+    published: [],
+    delivered: [],
+    refused: [],
+    waiting: [],
+    lanes: [],
+    trouble: [],
+    absent: [],
+  }
+  try {
+    const seen = await look(gateway, session, work)
+    await withdraw(gateway, session, work)
+    const outcomes = await stageIn(gateway, session, work.jobs, gateway.clock.monotonicMs() + uploadBudgetMs)
+    const ensured = ask(session, { type: 'ensure' }, 'ensured')
+    const cancelled = work.cancels.map((request) => cancel(session, request))
+    const known = work.audit.length === 0 ? undefined : ask(session, { type: 'ask', ids: work.audit }, 'known')
+    await collect(gateway, session, work, seen, report)
+    for (const outcome of outcomes) settle(gateway, work, await outcome, report)
+    await Promise.all(cancelled)
+    for (const { id, where } of (await known)?.jobs ?? []) if (where === 'absent') report.absent.push(id)
+    const { lanes, trouble } = await ensured
+    if (trouble !== undefined) report.trouble.push(trouble)
+    for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
+    remember(gateway, work, seen, lanes, report)
+    return { ...report, lanes }
+  } finally {
+    if (open === undefined) await session.close()
+  }
+}
+
+async function ask<T extends Answer['type']>(session: Session, request: Request, type: T): Promise<Extract<Answer, { type: T }>> {
+  const answer = session.answer(type)
+  await session.send(request)
+  return answer
+}
+
+/** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */
+async function look(gateway: Gateway, session: Session, work: SiteWork): Promise<Welcome> {
+  return ask(session, helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null, work.jobs.length), 'welcome')
+}
+
+export function helloOf(
+  gateway: Gateway,
+  site: Site,
+  uuid: string,
+  workspace: string | null,
+  jobs: number,
+): Extract<Request, { type: 'hello' }> {
+  const folder = gateway.files.stat(gateway.config.dropbox)
+  return {
+    type: 'hello',
+    protocol: protocolVersion,
+    gateway: uuid,
+    pass: gateway.uuid(),
+    workspace,
+    dropbox: { inode: String(folder?.ino ?? ''), host: gateway.host },
+    takeOver: gateway.options.takeOver,
+    observer: gateway.clock.uptime(),
+    lanes: Object.values(site.lanes).map((lane) => shapeOf(site, lane, gateway.options)),
+    limits: { jobs: site.limits.jobs ?? null, allocations: site.limits.allocations ?? null },
+    needBytes: 0,
+    needInodes: jobs * 12,
+  }
+}
+
+/** Jobs ended here that may be over there. */
+async function withdraw(gateway: Gateway, session: Session, work: SiteWork): Promise<void> {
+  const list = readWithdrawals(gateway, work.site.name)
+  if (list.length === 0) return
+  const done = new Set<string>()
+  for (const { id, key } of list) {
+    const answer = session.answer('cancelling', id)
+    await session.send({ type: 'cancel', id, cause: 'cancelled', why: 'The gateway has ended this job' })
+    const { how } = await answer
+    if (how === 'ended' || how === 'finished') {
+      const cleaned = session.answer('cleaned', id)
+      await session.send({ type: 'clean', id, key, keepMs: 0 })
+      await cleaned
+    }
+    if (how !== 'requested') done.add(id)
+  }
+  forgetWithdrawals(gateway, work.site.name, done)
+}
+
+async function cancel(session: Session, request: CancelRequest): Promise<void> {
+  const answer = session.answer('cancelling', request.id)
+  await session.send({ type: 'cancel', id: request.id, cause: 'cancelled', why: 'The job was cancelled on request' })
+  await answer
+}
+
+function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport): void {
+  const { hpc, original, description } = sent.job
+  switch (sent.outcome) {
+    case 'published':
+      report.published.push(hpc.id)
+      return
+    case 'waiting':
+      report.waiting.push({ name: hpc.name, why: sent.why })
+      return
+    case 'refused':
+      finishUnsent(gateway, work.lock, original, hpc, 'aborted', `Cannot send "${hpc.name}.job": ${sent.message}`)
+      release(gateway, hpc.id, [...description.outputs.values()].map(({ path }) => path))
+      appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: sent.message }])
+      report.refused.push(hpc.id)
+  }
+}
+
+/** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
+async function collect(gateway: Gateway, session: Session, work: SiteWork, seen: Welcome, report: SiteReport): Promise<void> {
+  const cleaning: Promise<unknown>[] = []
+  const clean = async (id: string, key: string, keepMs: number) => {
+    cleaning.push(session.answer('cleaned', id))
+    await session.send({ type: 'clean', id, key, keepMs: gateway.options.noCleanup ? -1 : keepMs })
+  }
+  const collecting: (() => Promise<void>)[] = []
+  for (const { id, key, name } of seen.done) {
+    const submitted = readSubmitted(gateway, name)
+    if (submitted === undefined || submitted === 'raw' || submitted.hpc.id !== id) {
+      await forget(gateway, id, key, name, clean, report)
+      continue
+    }
+    const reading = readDescription(submitted.original, `${name}.job`)
+    if (!reading.ok) {
+      report.trouble.push(`the description of "${name}.job" cannot be read back; its result is kept at the site`)
+      await clean(id, key, gateway.config.keepFailedMs)
+      continue
+    }
+    const receiver = new JobReceiver(gateway, submitted.hpc, reading.description)
+    session.collectors.set(id, receiver)
+    const answer = session.answer(['collected', 'uncollected'], id)
+    await session.send({ type: 'collect', id, key })
+    collecting.push(async () => {
+      const said = await answer
+      session.collectors.delete(id)
+      const why = said.type === 'uncollected' ? said.why : receiver.isWhole() ? undefined : (receiver.fault ?? 'it did not arrive whole')
+      if (why !== undefined) {
+        receiver.discard()
+        report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
+        report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
+        return
+      }
+      try {
+        const block = deliver(gateway, work.lock, submitted, receiver)
+        report.delivered.push({ name, block })
+        await clean(id, key, block.status === 'ok' ? 0 : gateway.config.keepFailedMs)
+      } catch (error) {
+        work.lock.check()
+        receiver.discard()
+        report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${describeError(error)}`)
+      }
+    })
+  }
+  for (const step of collecting) await step()
+  await Promise.all(cleaning)
+}
+
+/** A finished job without its `.submitted`: delivered before and only not cleaned, or its file was taken away; then it is kept a while. */
+async function forget(
+  gateway: Gateway,
+  id: string,
+  key: string,
+  name: string,
+  clean: (id: string, key: string, keepMs: number) => Promise<void>,
+  report: SiteReport,
+): Promise<void> {
+  const finished = gateway.files.exists(jobFile(gateway, name).finished) ? readSubmitted(gateway, name, 'finished') : undefined
+  if ((finished !== undefined && finished !== 'raw' && finished.hpc.id === id) || deliveryBegan(gateway, id)) return clean(id, key, 0)
+  report.trouble.push(`"${name}.job.submitted" is gone; the result of ${id} is kept at the site`)
+  appendEvents(gateway, [{ event: 'kept', id, name }])
+  return clean(id, key, gateway.config.keepFailedMs)
+}
+
+function remember(gateway: Gateway, work: SiteWork, seen: Welcome, lanes: readonly LaneReport[], report: SiteReport): void {
+  const { lastAudit } = work.state
+  const state: SiteState = {
+    workspace: seen.workspace,
+    failingMs: work.state.failingMs,
+    failures: 0,
+    lastTry: gateway.clock.uptime(),
+    lastContact: isoTime(gateway.clock.now()),
+    lanes,
+    host: seen.host,
+    generation: seen.generation,
+    ...(report.trouble[0] === undefined ? {} : { trouble: report.trouble[0] }),
+    ...(work.audit.length > 0 ? { lastAudit: gateway.clock.uptime() } : lastAudit === undefined ? {} : { lastAudit }),
+  }
+  writeSiteState(gateway, work.site.name, state)
+}
+
+/** The error of a site that did not get through its pass, as others see it. */
+export function siteError(site: Site, error: unknown): HpcError {
+  if (error instanceof HpcError) return error
+  return new HpcError('transient', `Cannot work with site "${site.name}": ${describeError(error)}`, { cause: error })
+}

@@ -1,0 +1,26 @@
+/** Finding a job's template: `<script>.template` in the configured folders, in their order. */
+import { join } from 'node:path'
+import type { Template } from '../contract/template.ts'
+import { didYouMean } from '../contract/suggest.ts'
+import type { Gateway } from './gateway.ts'
+
+const ending = '.template'
+
+export function findTemplate(gateway: Gateway, script: string): Template | { readonly fault: string } {
+  for (const dir of gateway.config.templates) {
+    const path = join(dir, `${script}${ending}`)
+    // operators link templates into place: a link is followed here, the folder is theirs
+    const real = gateway.files.exists(path) ? gateway.files.os.realpathSync(path) : path
+    const text = gateway.files.readText(real)
+    if (text !== undefined) return { name: script, text }
+  }
+  const known = listTemplates(gateway)
+  const places = gateway.config.templates.join(', ')
+  const hint = didYouMean(script, known)
+  return { fault: `there is no template "${script}${ending}" in ${places}${hint === '' ? `; there are: ${known.join(', ') || 'none'}` : hint}` }
+}
+
+export function listTemplates(gateway: Gateway): string[] {
+  const names = gateway.config.templates.flatMap((dir) => gateway.files.list(dir))
+  return [...new Set(names.filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length)))].sort()
+}

@@ -1,0 +1,94 @@
+/** One pass over the dropbox and all sites. A crash between any two lines loses nothing: the next pass reads the files and goes on. */
+import { describeError, HpcError } from '../contract/errors.ts'
+import { type Accepted, accept } from './accept.ts'
+import { auditIds, giveUpLost } from './audit.ts'
+import { gatewayUuid } from './dropbox.ts'
+import type { Gateway } from './gateway.ts'
+import { type Lock, takeLock } from './lock.ts'
+import { confirmPublished } from './pending.ts'
+import type { Session } from './session.ts'
+import { passOver, type SiteReport, siteError } from './site-pass.ts'
+import { afterFailure, readSiteState, restMs, writeSiteState } from './site-state.ts'
+import { Turns } from './turns.ts'
+import type { Site } from './config.ts'
+
+export interface TickReport {
+  readonly accepted: Accepted | undefined
+  readonly sites: readonly SiteReport[]
+  readonly errors: readonly HpcError[]
+  /** Locks other passes hold: `accept`, `site <name>`, each with who. */
+  readonly busy: readonly string[]
+}
+
+/** Connections kept between passes by `watch`; a single tick opens its own. */
+export type Sessions = (site: Site) => Promise<Session> | undefined
+
+export async function tick(gateway: Gateway, sessions: Sessions = () => undefined): Promise<TickReport> {
+  const uuid = gatewayUuid(gateway)
+  const busy: string[] = []
+  const accepted = await withLock(gateway, 'accept', busy, (lock) =>
+    accept({ gateway, lock, uuid, turns: new Turns(gateway), failingMs: (site) => readSiteState(gateway, site).failingMs }),
+  )
+  const passes = await Promise.allSettled(
+    Object.values(gateway.config.sites).map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)),
+  )
+  const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
+  const errors = passes.flatMap((pass) => (pass.status === 'rejected' ? [pass.reason as HpcError] : []))
+  await withLock(gateway, 'accept', [], async (lock) => {
+    confirmPublished(gateway, sites)
+    for (const site of sites) giveUpLost(gateway, lock, site)
+  })
+  return { accepted, sites, errors, busy }
+}
+
+/** One site's share, under its lock; a failing site is remembered as failing, which is all that happens to its jobs. */
+async function passOf(
+  gateway: Gateway,
+  uuid: string,
+  site: Site,
+  accepted: Accepted | undefined,
+  busy: string[],
+  sessions: Sessions,
+): Promise<SiteReport | undefined> {
+  return withLock(gateway, `site ${site.name}`, busy, async (lock) => {
+    const state = readSiteState(gateway, site.name)
+    const now = gateway.clock.uptime()
+    const jobs = accepted?.toSend.get(site.name) ?? []
+    try {
+      const rest = restMs(state, now)
+      if (rest > 0) {
+        throw new HpcError('transient', `Not asking site "${site.name}" for ${Math.ceil(rest / 1000)} s: ${state.trouble}`)
+      }
+      const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
+      const audit = auditIds(gateway, site, state, now)
+      const work = { site, lock, uuid, jobs, cancels, state, audit }
+      const report = await passOver(gateway, work, await sessions(site))
+      rememberTurns(gateway, report)
+      return report
+    } catch (error) {
+      const known = siteError(site, error)
+      if (restMs(state, now) === 0) writeSiteState(gateway, site.name, afterFailure(state, describeError(known), now))
+      throw known
+    }
+  })
+}
+
+function rememberTurns(gateway: Gateway, report: SiteReport): void {
+  const turns = new Turns(gateway)
+  for (const { lane, firstTurn } of report.lanes) turns.served(lane, firstTurn)
+  turns.save()
+}
+
+/** Overlapping passes share out the work by the locks: what another pass holds is left to it. */
+async function withLock<T>(gateway: Gateway, name: string, busy: string[], act: (lock: Lock) => Promise<T>): Promise<T | undefined> {
+  const lock = await takeLock(gateway, name)
+  if ('heldBy' in lock) {
+    busy.push(`${name}: ${lock.heldBy}`)
+    return undefined
+  }
+  try {
+    return await act(lock)
+  } finally {
+    await lock.release()
+  }
+}

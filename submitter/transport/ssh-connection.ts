@@ -1,0 +1,200 @@
+/** A connection we are logged in to: commands on channels, SFTP once a file is put, and a watchdog so that nothing waits for ever. */
+import type { ClientChannel, SFTPWrapper } from 'ssh2'
+import { HpcError, printable, quoted } from '../../contract/errors.ts'
+import { putOverSftp } from './sftp-put.ts'
+import { type SshChannel, sshChannel } from './ssh-channel.ts'
+import { describeHop, type Route } from './ssh-route.ts'
+import type { Entered } from './ssh-wire.ts'
+import type { Connection } from './transport.ts'
+
+/** How often we ask for a sign of life: several times within `stall`, whatever `keepalive` says. 0 = never. */
+export function keepaliveMsOf(route: Route): number {
+  return route.keepaliveMs === 0 ? 0 : Math.max(1, Math.min(route.keepaliveMs, Math.floor(route.stallMs / 3)))
+}
+
+export function sshConnection(entered: readonly Entered[], route: Route): Connection {
+  const { hop, helper, client, wire } = entered.at(-1)!
+  const where = describeHop(hop)
+  const concerns = { site: hop.hostKey.site }
+  const channels = new Set<SshChannel>()
+  const waiting = new Set<(error: HpcError) => void>()
+  let over: HpcError | undefined
+  let closing = false
+  let breakWith: (error: HpcError) => void
+  const broken = new Promise<never>((_, reject) => {
+    breakWith = reject
+  })
+  broken.catch(() => {})
+
+  const end = (error: HpcError): void => {
+    if (over !== undefined) return
+    over = error
+    clearInterval(watchdog)
+    for (const reject of waiting) reject(error)
+    for (const channel of [...channels]) channel.fail(error)
+    if (!closing) {
+      for (const each of [...entered].reverse()) each.wire.destroy()
+      breakWith(error)
+    }
+  }
+  const lost = (reason: string): void =>
+    end(
+      new HpcError(
+        'transient',
+        closing ? `The connection to ${where} was closed` : `Lost the connection to ${where}: ${reason}`,
+        { concerns },
+      ),
+    )
+
+  for (const each of entered) {
+    const ended = (): void =>
+      lost(each.client === client ? 'the server ended it' : `the jump host, ${describeHop(each.hop)}, ended it`)
+    each.client.on('error', (error) => lost(printable(error.message)))
+    each.client.on('end', ended)
+    each.client.on('close', ended)
+  }
+
+  // Stalled: not one byte for `stall`, though we asked for signs of life. Counted in looks, not by the clock, so that a time in which
+  // this process itself stood still does not count.
+  const looks = 6
+  let arrived = 0
+  let seen = 0
+  let still = 0
+  wire.on('data', (chunk: Buffer) => {
+    arrived += chunk.length
+  })
+  const isBusy = (): boolean =>
+    route.keepaliveMs > 0 || waiting.size > 0 || [...channels].some((channel) => channel.isWaiting())
+  const watchdog = setInterval(
+    () => {
+      if (arrived !== seen || !isBusy()) still = 0
+      else still += 1
+      seen = arrived
+      if (still >= looks) {
+        lost(`it stalled: no byte came for ${route.stallMs / 1000} s, though the connection is open`)
+      }
+    },
+    Math.max(1, route.stallMs / looks),
+  )
+  watchdog.unref()
+
+  /** A request that the end of the connection ends as well. */
+  const ask = <T>(start: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (over !== undefined || closing)
+        return reject(over ?? new HpcError('transient', `The connection to ${where} is closed`, { concerns }))
+      const done = (): void => {
+        waiting.delete(onEnd)
+      }
+      const onEnd = (error: HpcError): void => {
+        done()
+        reject(error)
+      }
+      waiting.add(onEnd)
+      try {
+        start(
+          (value) => {
+            done()
+            resolve(value)
+          },
+          (error) => {
+            done()
+            reject(error)
+          },
+        )
+      } catch (error) {
+        // ssh2 throws "Not connected" right here
+        onEnd(
+          over ??
+            new HpcError('transient', `Lost the connection to ${where}: ${(error as Error).message}`, {
+              cause: error,
+              concerns,
+            }),
+        )
+      }
+    })
+
+  let session: Promise<SFTPWrapper> | undefined
+  const sftp = (): Promise<SFTPWrapper> => {
+    session ??= ask<SFTPWrapper>((resolve, reject) => {
+      client.sftp((error, opened) => {
+        if (error) return reject(noChannel(error, where, channels.size, concerns))
+        opened.on('error', () => {})
+        opened.once('close', () => {
+          session = undefined
+        })
+        // what the helper's own connect() does, had we not been spared its two round trips
+        Object.assign(helper, { sftp: opened })
+        resolve(opened)
+      })
+    })
+    session.catch(() => {
+      session = undefined
+    })
+    return session
+  }
+
+  return {
+    broken,
+    exec(commandLine) {
+      return ask((resolve, reject) => {
+        client.exec(commandLine, (error, channel: ClientChannel) => {
+          if (error) return reject(noChannel(error, where, channels.size, concerns))
+          const opened = sshChannel(channel, where, () => channels.delete(opened))
+          if (over !== undefined) return opened.fail(over)
+          channels.add(opened)
+          resolve(opened.channel)
+        })
+      })
+    },
+    async putFile(localPath, remotePath, mode, onBytes) {
+      const opened = await sftp()
+      await ask<void>((resolve, reject) => {
+        putOverSftp(opened, {
+          localPath,
+          remotePath,
+          mode,
+          onBytes,
+          makeFolder: (path) => helper.mkdir(path, true),
+          patienceMs: route.stallMs,
+        }).then(resolve, reject)
+      })
+    },
+    async close() {
+      if (over !== undefined || closing) return
+      closing = true
+      const gone = new Promise<void>((resolve) => {
+        wire.once('close', resolve)
+        setTimeout(resolve, 1000).unref()
+      })
+      client.end()
+      await gone
+      lost('closed')
+      for (const each of [...entered].reverse()) {
+        each.client.end()
+        each.wire.destroy()
+      }
+    },
+  }
+}
+
+function noChannel(
+  error: Error & { reason?: unknown },
+  where: string,
+  open: number,
+  concerns: { site: string },
+): HpcError {
+  const why = printable(error.message.replace(/^\(SSH\) Channel open failure: /, ''))
+  if (error.reason === undefined) {
+    return new HpcError('transient', `Cannot start a command at ${where}: ${why}`, { cause: error, concerns })
+  }
+  return new HpcError(
+    'transient',
+    `Cannot start a command at ${where}: the server refused another channel (${quoted(why)}), ${open} of ours are open`,
+    {
+      cause: error,
+      concerns,
+      hint: 'sshd allows MaxSessions channels on one connection, 10 unless set',
+    },
+  )
+}

@@ -1,0 +1,152 @@
+/**
+ * SSH to a site: route, host key, login, hop by hop. Every host key is verified, on every hop, and nothing waits for ever: each step
+ * here has its time, and afterwards the watchdog of `ssh-connection.ts` takes over.
+ */
+import type { Duplex } from 'node:stream'
+import type { Client } from 'ssh2'
+import { HpcError, printable, quoted } from '../../contract/errors.ts'
+import { type HostKeyGuard, hostKeyGuard, type SeenHostKey } from './host-key.ts'
+import { keepaliveMsOf, sshConnection } from './ssh-connection.ts'
+import { type Login, noLogin, prepareLogin } from './ssh-login.ts'
+import { describeHop, type Environment, type Hop, type Route, resolveRoute, type SshSettings } from './ssh-route.ts'
+import { type Entered, openWire, unreachable } from './ssh-wire.ts'
+import type { Transport } from './transport.ts'
+
+export type { SshSettings } from './ssh-route.ts'
+
+/** `environment` is process.env, or what stands for it; `site` is the name to use in "run: hpc-submitter trust …". */
+export function sshTransport(settings: SshSettings, environment: Environment, site = 'SITE'): Transport {
+  const user = settings.user === undefined ? '' : `${settings.user}@`
+  const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host
+  const port = settings.port === undefined ? '' : `:${settings.port}`
+  return {
+    description: `ssh ${user}${host}${port}`,
+    async connect() {
+      const route = resolveRoute(settings, environment, site)
+      return sshConnection(await enterAll(route), route)
+    },
+  }
+}
+
+async function enterAll(route: Route, peek?: Peek): Promise<readonly Entered[]> {
+  const entered: Entered[] = []
+  try {
+    for (const hop of route.hops) {
+      entered.push(await enter(hop, route, entered.at(-1), peek, hop === route.hops.at(-1)))
+    }
+    return entered
+  } catch (error) {
+    for (const each of entered) each.wire.destroy()
+    throw error
+  }
+}
+
+/** The first host on the way whose key would be refused; when there is none, the target. For `trust`: the target is never logged in to. */
+export async function lookAtHostKey(route: Route): Promise<{ readonly hop: Hop; readonly seen: SeenHostKey }> {
+  const found: { hop: Hop; seen: SeenHostKey }[] = []
+  try {
+    await enterAll(route, (hop, seen) => found.push({ hop, seen }))
+  } catch (error) {
+    if (found[0] === undefined) throw error
+  }
+  return found[0]!
+}
+
+type Peek = (hop: Hop, seen: SeenHostKey) => void
+
+async function enter(
+  hop: Hop,
+  route: Route,
+  through: Entered | undefined,
+  peek: Peek | undefined,
+  isTarget: boolean,
+): Promise<Entered> {
+  const guard = hostKeyGuard(hop.hostKey)
+  for (;;) {
+    const seenBefore = guard.seen
+    const wire = await openWire(hop, route.connectTimeoutMs, through)
+    try {
+      return await shakeHands(hop, route, wire, guard, peek !== undefined && isTarget)
+    } catch (error) {
+      wire.destroy()
+      if (guard.seen !== seenBefore && guard.mayHaveAnother) continue
+      if (guard.seen !== undefined && (guard.refusal !== undefined || isTarget)) peek?.(hop, guard.seen)
+      throw guard.refusal ?? error
+    }
+  }
+}
+
+async function shakeHands(
+  hop: Hop,
+  route: Route,
+  wire: Duplex,
+  guard: HostKeyGuard,
+  keyOnly: boolean,
+): Promise<Entered> {
+  // Loaded here and not above: a pass without work must not pay for it
+  const [ssh2, { default: Helper }] = await Promise.all([import('ssh2'), import('ssh2-sftp-client')])
+  const login = keyOnly ? noLogin : prepareLogin(hop, route.passphrase, ssh2.default)
+  const quiet = (): void => {}
+  const helper = new Helper('hpc-batch', { error: quiet, end: quiet, close: quiet })
+  const { client } = helper as unknown as { client: Client }
+
+  return new Promise((resolve, reject) => {
+    const onError = (error: Error & { level?: string }): void => {
+      const verdict = guard.refusal ?? judgeTrouble(error, hop, route, login)
+      if (verdict !== undefined) reject(verdict)
+    }
+    client.on('error', onError)
+    client.once('close', () => {
+      reject(
+        unreachable(
+          hop,
+          login.begun
+            ? 'the server closed the connection while we logged in'
+            : 'the server closed the connection at once',
+        ),
+      )
+    })
+    client.once('ready', () => {
+      client.removeListener('error', onError)
+      resolve({ hop, helper, client, wire })
+    })
+    client.connect({
+      sock: wire,
+      host: hop.host,
+      port: hop.port,
+      username: hop.user,
+      readyTimeout: route.connectTimeoutMs,
+      // ssh2 would count unanswered requests, and those queue behind a slow upload: it only asks, the watchdog below judges
+      keepaliveInterval: keepaliveMsOf(route),
+      keepaliveCountMax: Number.MAX_SAFE_INTEGER,
+      hostVerifier: (key: Buffer) => guard.accepts(key) && !keyOnly,
+      algorithms: { serverHostKey: guard.algorithms() as never },
+      authHandler: login.handler,
+    })
+    client.setNoDelay(true)
+  })
+}
+
+/** What an error of ssh2 before 'ready' means; undefined: only one of several means failed, ssh2 goes on with the next. */
+function judgeTrouble(error: Error & { level?: string }, hop: Hop, route: Route, login: Login): HpcError | undefined {
+  const message = printable(error.message)
+  // the same level stands for "one key could not sign" and for "nothing is left to try"
+  const isNote = error.level === 'agent' || (error.level === 'client-authentication' && !message.startsWith('All conf'))
+  if (isNote) {
+    login.note(message)
+    return undefined
+  }
+  if (error.level === 'client-authentication') return login.refused()
+  if (error.level === 'client-timeout') {
+    return unreachable(hop, `it answers, but did not let us in within ${route.connectTimeoutMs / 1000} s`, error)
+  }
+  if (error.level === 'handshake') {
+    const hint = 'docs/ssh.md lists what we can speak'
+    return new HpcError('denied', `Cannot talk to ${describeHop(hop)}: ${message}`, { cause: error, hint })
+  }
+  if (login.begun && /authentication|auth fail/i.test(message)) {
+    login.note(`the server said ${quoted(message)}`)
+    return login.refused()
+  }
+  return unreachable(hop, message, error)
+}

@@ -1,0 +1,237 @@
+/**
+ * The few file operations all programs share. Publishing is write beside, flush, close, rename, flush the folder: a file present under
+ * its final name is complete. On shared file systems an answer can be lost, so an error is believed only after a look at the target.
+ */
+import { randomBytes } from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { errno, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, type Os, type Stats } from './os.ts'
+
+export type Content = string | Uint8Array
+
+export class Files {
+  readonly os: Os
+  /** Temporary names are ours alone: never built from a name that came from outside. */
+  readonly #prefix = `.${randomBytes(6).toString('hex')}`
+  #count = 0
+
+  constructor(os: Os) {
+    this.os = os
+  }
+
+  temporaryName(): string {
+    this.#count += 1
+    return `${this.#prefix}.${this.#count}`
+  }
+
+  /** Names in a folder; a folder that is not there has none. */
+  list(dir: string): string[] {
+    try {
+      return this.os.readdirSync(dir)
+    } catch (error) {
+      if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return []
+      throw error
+    }
+  }
+
+  /**
+   * As `list`, but no cached listing: creating and removing a name makes a network file system's client read the folder anew.
+   * For the moments when an empty answer decides something.
+   */
+  listFresh(dir: string): string[] {
+    const probe = join(dir, this.temporaryName())
+    try {
+      this.os.closeSync(this.os.openSync(probe, O_CREAT | O_EXCL | O_WRONLY, 0o600))
+      this.os.unlinkSync(probe)
+    } catch (error) {
+      if (errno(error) === 'ENOENT') return []
+      throw error
+    }
+    return this.list(dir)
+  }
+
+  /** What is there, links not followed; undefined when nothing is. */
+  stat(path: string): Stats | undefined {
+    try {
+      return this.os.lstatSync(path)
+    } catch (error) {
+      if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
+      throw error
+    }
+  }
+
+  exists(path: string): boolean {
+    return this.stat(path) !== undefined
+  }
+
+  /** A whole regular file, links not followed; undefined when nothing is there. */
+  read(path: string): Buffer | undefined {
+    let fd: number
+    try {
+      fd = this.os.openSync(path, O_RDONLY | O_NOFOLLOW)
+    } catch (error) {
+      if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
+      throw error
+    }
+    try {
+      return this.readAll(fd)
+    } finally {
+      this.os.closeSync(fd)
+    }
+  }
+
+  readText(path: string): string | undefined {
+    return this.read(path)?.toString('utf8')
+  }
+
+  /** JSON of a file of our own; undefined when it is absent or, after a crash of its writer, not whole. */
+  readJson<T>(path: string): T | undefined {
+    const text = this.readText(path)
+    if (text === undefined || text === '') return undefined
+    try {
+      return JSON.parse(text) as T
+    } catch {
+      return undefined
+    }
+  }
+
+  readAll(fd: number): Buffer {
+    const size = this.os.fstatSync(fd).size
+    const chunks: Buffer[] = []
+    let total = 0
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(Math.max(4096, size - total + 1))
+      const count = this.os.readSync(fd, chunk, 0, chunk.length, null)
+      if (count === 0) return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, total)
+      chunks.push(chunk.subarray(0, count))
+      total += count
+    }
+  }
+
+  writeAll(fd: number, content: Content): void {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content
+    for (let done = 0; done < bytes.length; ) done += this.os.writeSync(fd, bytes, done, bytes.length - done, null)
+  }
+
+  /** Replaces `path` as a whole and makes it durable. `later`: the caller syncs the folder once for many. */
+  publish(path: string, content: Content, mode = 0o600, folder: 'now' | 'later' = 'now'): void {
+    const temporary = join(dirname(path), this.temporaryName())
+    try {
+      this.#writeNew(temporary, content, mode)
+      this.os.renameSync(temporary, path)
+    } catch (error) {
+      this.remove(temporary)
+      throw error
+    }
+    if (folder === 'now') this.syncFolder(dirname(path))
+  }
+
+  /** As `publish`, whole or not at all, but not yet durable: for what can be made again. */
+  replace(path: string, content: Content, mode = 0o600): void {
+    const temporary = join(dirname(path), this.temporaryName())
+    const fd = this.os.openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode)
+    try {
+      this.writeAll(fd, content)
+    } finally {
+      this.os.closeSync(fd)
+    }
+    this.os.renameSync(temporary, path)
+  }
+
+  /**
+   * Creates `path` with this content only if nothing has that name; false when something has. Durable when it returns true. A crash in
+   * between can leave the name with less than the content: readers of such files know what an empty one means.
+   */
+  createExclusive(path: string, content: Content, mode = 0o600): boolean {
+    try {
+      this.#writeNew(path, content, mode)
+    } catch (error) {
+      if (errno(error) === 'EEXIST') return false
+      throw error
+    }
+    this.syncFolder(dirname(path))
+    return true
+  }
+
+  #writeNew(path: string, content: Content, mode: number): void {
+    const fd = this.os.openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode)
+    try {
+      this.writeAll(fd, content)
+      this.os.fsyncSync(fd)
+    } finally {
+      this.os.closeSync(fd)
+    }
+  }
+
+  /**
+   * Moves a name that is unique in the tree (a key, a job folder). False when it is not at `from` and did not get to `to` either;
+   * true also when an earlier call had moved it and only the answer was lost.
+   */
+  move(from: string, to: string): boolean {
+    try {
+      this.os.renameSync(from, to)
+      return true
+    } catch (error) {
+      if (this.exists(to) && !this.exists(from)) return true
+      if (errno(error) === 'ENOENT') return false
+      throw error
+    }
+  }
+
+  /** Creates the folder and its parents; fine when it is there. */
+  makeFolder(path: string, mode = 0o700): void {
+    this.os.mkdirSync(path, { recursive: true, mode })
+  }
+
+  /** Removes a file or link; false when there was none. */
+  remove(path: string): boolean {
+    try {
+      this.os.unlinkSync(path)
+      return true
+    } catch (error) {
+      if (errno(error) === 'ENOENT') return false
+      throw error
+    }
+  }
+
+  /** Removes whatever is at `path`, links not followed, folders without rights opened first (a job may leave mode 0 behind). */
+  removeTree(path: string): void {
+    const found = this.stat(path)
+    if (found === undefined) return
+    if (!found.isDirectory()) {
+      this.remove(path)
+      return
+    }
+    if ((found.mode & 0o700) !== 0o700) this.os.chmodSync(path, 0o700)
+    for (const name of this.list(path)) this.removeTree(join(path, name))
+    try {
+      this.os.rmdirSync(path)
+    } catch (error) {
+      if (errno(error) !== 'ENOENT') throw error
+    }
+  }
+
+  /** Makes the names in a folder durable. Some network file systems refuse to sync folders: their renames are synchronous. */
+  syncFolder(path: string): void {
+    const fd = this.os.openSync(path, O_RDONLY | O_DIRECTORY)
+    try {
+      this.os.fsyncSync(fd)
+    } catch (error) {
+      if (errno(error) !== 'EINVAL' && errno(error) !== 'ENOTSUP') throw error
+    } finally {
+      this.os.closeSync(fd)
+    }
+  }
+
+  /** Room where `path` lies; undefined where the system does not tell. inodes is Infinity where it has no such limit. */
+  space(path: string): { bytes: number; inodes: number } | undefined {
+    try {
+      const found = this.os.statfsSync(path)
+      return {
+        bytes: Number(found.bavail) * Number(found.bsize),
+        inodes: Number(found.files) === 0 ? Number.POSITIVE_INFINITY : Number(found.ffree),
+      }
+    } catch {
+      return undefined
+    }
+  }
+}

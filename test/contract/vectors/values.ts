@@ -1,0 +1,183 @@
+/** Every kind of value in the places that matter: as an argument on its own, in quotes, in a line of a here-document. */
+import type { ArgValue } from '../../../contract/job-description.ts'
+import type { Vector } from './vector.ts'
+
+const one = 'argv <<x>> "<<x>>" \'<<x>>\'\nstdin <<EOF\n<<x>>\nEOF\n'
+
+/** Text that must arrive as it is. */
+const texts: readonly (readonly [string, string])[] = [
+  ['plain text', 'abc'],
+  ['plain text of all harmless characters', 'AZaz09_@%+=:,./-'],
+  ['6.0, 014 and yes stay as they are written', '6.0 014 yes'],
+  ['an empty text is an argument', ''],
+  ['a blank', ' '],
+  ['a newline', '\n'],
+  ['newlines at the end', 'a\n\n'],
+  ['a carriage return', 'a\r\nb\r'],
+  ['a tab', '\ta\t'],
+  ['a single quote', "'"],
+  ['single quotes', "it''s '\\'' "],
+  ['a double quote', '"'],
+  ['a backslash', '\\'],
+  ['backslashes', '\\\\ \\n \\'],
+  ['a backtick', '`'],
+  ['a dollar', '$'],
+  ['a parameter', '$HOME ${HOME} $$'],
+  ['a command', '$(touch pwned)'],
+  ['a command that closes quotes', `'"; touch pwned; #`],
+  ['String.replace patterns', "$& $1 $$ $` $'"],
+  ['re.sub patterns', '\\1 \\g<0> \\d C:\\1'],
+  ['a placeholder', '<<x>>'],
+  ['another placeholder', '<<y>> <<&y>> <<#if y>>'],
+  ['a Handlebars expression', '{{x}} {{{x}}} {{#if x}}'],
+  ['the delimiter and its line', 'a\nEOF\nb'],
+  ['a leading -', '-rf'],
+  ['two leading -', '--help'],
+  ['a glob', '* [a-z] ?'],
+  ['a tilde', '~'],
+  ['braces', '{a,b} {1..3}'],
+  ['a comment', '#no'],
+  ['an exclamation mark', '!! !x'],
+  ['operators', '; | & < > ( ) && ||'],
+  ['a subscript with a command', 'x[$(touch pwned)]'],
+  ['unicode', 'é ☃ 😀 \u202e\ufeff'],
+  ['control characters', '\u0001\u007f\u0001\u0001\u001b\u0008\u007f'],
+  ['words of the shell', 'fi'],
+  ['a name like ours', '$_v1 ${_v1}'],
+  ['a long text', 'a b'.repeat(10_000)],
+]
+
+const list = ['a', 'b c', '', '$(touch pwned)']
+
+const others: readonly Omit<Vector, 'posix'>[] = [
+  { name: 'a list is its items', template: 'argv <<l>>\n', values: { l: list }, receives: list },
+  { name: 'a list in an array', template: 'a=(<<l>>)\nargv "${a[@]}"\n', values: { l: list }, receives: list },
+  {
+    name: 'a list in quotes',
+    template: 'argv "<<l>>" \'<<l>>\'\n',
+    values: { l: list },
+    receives: [list.join(' '), list.join(' ')],
+  },
+  {
+    name: 'a list in a here-document',
+    template: 'stdin <<EOF\n<<l>>\nEOF\n',
+    values: { l: list },
+    receives: [`${list.join(' ')}\n`],
+  },
+  { name: 'an empty list is nothing', template: 'argv a <<l>> "<<l>>"\n', values: { l: [] }, receives: ['a', ''] },
+  { name: 'a list in a comment', template: '# <<l>>\nargv a\n', values: { l: ['a', 'b'] }, script: '# a b\nargv a\n' },
+  { name: 'a list cannot be assigned', template: 'v=<<l>>\n', values: { l: ['a', 'touch'] }, refused: /:1: .*list/ },
+  {
+    name: 'a list of one can be assigned',
+    template: 'v=<<l>>; argv "$v"\n',
+    values: { l: ['a b'] },
+    receives: ['a b'],
+  },
+  { name: 'a NUL', template: 'argv <<x>>\n', values: { x: 'a\0b' }, refused: /NUL/ },
+  { name: 'half a character', template: 'argv <<x>>\n', values: { x: 'a\ud83d' }, refused: /Unicode/ },
+  { name: 'a NUL in a list', template: 'argv <<x>>\n', values: { x: ['a', '\0'] }, refused: /NUL/ },
+  {
+    name: 'arithmetic',
+    template: 'argv $((<<x>> + 1)) $((1 -<<y>>))\n',
+    values: { x: '41', y: '2' },
+    receives: ['42', '-1'],
+  },
+  {
+    name: 'arithmetic with a negative number',
+    template: 'argv $((1 + <<x>>))\n',
+    values: { x: '-1' },
+    receives: ['0'],
+  },
+  { name: 'arithmetic with --', template: 'a=3; argv $((a-<<x>>))\n', values: { x: '-1' }, refused: /:1: .*"--"/ },
+  { name: 'arithmetic with an octal', template: 'argv $((<<x>>))\n', values: { x: '010' }, refused: /whole number/ },
+  { name: 'arithmetic with a name', template: 'argv $((<<x>>))\n', values: { x: 'RANDOM' }, refused: /whole number/ },
+  { name: 'arithmetic with a list', template: 'argv $((<<x>>))\n', values: { x: ['1', '2'] }, refused: /whole number/ },
+  { name: 'a subscript', template: 'a[<<x>>]=b; argv "${a[<<x>>]}"\n', values: { x: '3' }, receives: ['b'] },
+  {
+    name: 'a plain value in ${…}',
+    template: 'argv "${y:-<<x>>}" ${y_<<x>>:-b}\n',
+    values: { x: 'a' },
+    receives: ['a', 'b'],
+  },
+  { name: 'a plain value in backticks', template: 'argv `echo <<x>>`\n', values: { x: 'a' }, receives: ['a'] },
+  { name: 'a plain value in bash -c', template: 'bash -c "argv <<x>>"\n', values: { x: 'a' }, receives: ['a'] },
+  { name: 'a plain value after $ makes a name', template: 'n=1; argv $<<x>>\n', values: { x: 'n' }, receives: ['1'] },
+  {
+    name: 'a plain value after $name',
+    template: 'n=1; argv "$n<<x>>"\n',
+    values: { x: 'a' },
+    refused: /variable name.*\$\{name\}/,
+  },
+  {
+    name: 'a plain value after $name, no part of it',
+    template: 'n=1; argv "$n<<x>>"\n',
+    values: { x: '.a' },
+    receives: ['1.a'],
+  },
+  {
+    name: 'a plain value after $name and a continuation',
+    template: 'argv "$n\\\n<<x>>"\n',
+    values: { x: 'a' },
+    refused: /variable name/,
+  },
+  {
+    name: 'a plain value after $1',
+    template: 'set -- 1; argv $1<<x>> "$$x"<<x>>\n',
+    values: { x: 'a' },
+    script: 'set -- 1; argv $1a "$$x"a\n',
+  },
+  { name: 'digits before >', template: 'argv <<x>>>f\n', values: { x: '6' }, refused: /:1: .*file descriptor/ },
+  { name: 'digits before > and a blank', template: 'argv <<x>> >&1\n', values: { x: '6' }, receives: ['6'] },
+  { name: 'digits at the end of a word before >', template: 'argv a<<x>>>&1\n', values: { x: '6' }, receives: ['a6'] },
+  { name: 'commas in braces', template: 'argv {<<x>>}\n', values: { x: 'a,b' }, refused: /:1: .*expand/ },
+  { name: 'numbers in braces', template: 'argv {1..<<x>>}\n', values: { x: '3' }, receives: ['1', '2', '3'] },
+  {
+    name: 'the delimiter of a here-document',
+    template: 'stdin <<EOF\n<<x>>\nEOF\n',
+    values: { x: 'EOF' },
+    refused: /:2: .*"x".*here-document/,
+  },
+  {
+    name: 'the delimiter in two parts',
+    template: "stdin <<'EOF'\n<<x>><<y>>\nEOF\n",
+    values: { x: 'E', y: 'OF' },
+    refused: /here-document/,
+  },
+  {
+    name: 'a word of the shell as a command',
+    template: 'f() { argv "$@"; }\n<<x>> a\n',
+    values: { x: 'f' },
+    receives: ['a'],
+  },
+  {
+    name: 'a keyword as a command',
+    template: 'if true; then <<x>> 2>/dev/null || argv a; fi\n',
+    values: { x: 'fi' },
+    receives: ['a'],
+  },
+  {
+    name: 'esac as a pattern',
+    template: 'case <<x>> in <<x>>) argv a;; esac\n',
+    values: { x: 'esac' },
+    receives: ['a'],
+  },
+  {
+    name: 'constructor and __proto__',
+    template: 'argv <<constructor>> <<__proto__>>\n',
+    values: JSON.parse('{"constructor":"c","__proto__":"p"}') as Record<string, ArgValue>,
+    receives: ['c', 'p'],
+  },
+]
+
+export const valueVectors: readonly Vector[] = [
+  ...texts.map(
+    ([name, x]): Vector => ({
+      name,
+      template: one,
+      values: { x, y: 'no' },
+      receives: [x, x, x, `${x}\n`],
+      posix: true,
+    }),
+  ),
+  ...others,
+]
