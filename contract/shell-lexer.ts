@@ -6,7 +6,15 @@ import { beginWord, readCode, refuseUnreadHere } from './template-shell-code.ts'
 import { Cursor, type Enclosure, type Frame, Unreadable } from './template-shell-cursor.ts'
 import { readArithmetic, readEscape, readExpandable, readParameter } from './template-shell-expansions.ts'
 import { readHere } from './template-shell-here.ts'
-import { endWord, hole, openCode, type Position, readsCasePatterns, wordSoFar } from './template-shell-words.ts'
+import {
+  type Code,
+  endWord,
+  hole,
+  openCode,
+  type Position,
+  readsCasePatterns,
+  wordSoFar,
+} from './template-shell-words.ts'
 
 export { type Enclosure, hole, type Position }
 
@@ -99,8 +107,8 @@ function readCharacter(cursor: Cursor, frame: Frame): void {
 
 function readHole(cursor: Cursor): HoleSite {
   const { at, stack } = cursor
-  const code = stack.findLast((frame) => 'words' in frame)
-  const command = stack.findLast((frame) => frame.kind === 'commands')
+  const code = stack.findLast((frame): frame is Code => 'words' in frame)
+  const command = stack.findLast((frame): frame is Code => frame.kind === 'commands')
   const here = stack.slice(command === undefined ? 0 : stack.indexOf(command)).find((frame) => 'document' in frame)
   if (code === undefined || command === undefined) throw new Unreadable(at, 'no command is open')
   const site: HoleSite = {

@@ -9,7 +9,7 @@ export interface Neighbours {
 }
 
 /** What the text before a hole leaves unfinished. */
-export type Unfinished = 'backslash' | 'dollar' | 'name' | 'escape'
+export type Unfinished = 'backslash' | 'dollar' | 'tilde' | 'name' | 'escape'
 
 export function unfinishedBefore(site: HoleSite, before: string): Unfinished | undefined {
   switch (site.enclosures.at(-1)) {
@@ -22,7 +22,7 @@ export function unfinishedBefore(site: HoleSite, before: string): Unfinished | u
         ? 'escape'
         : undefined
     default:
-      return afterExpandable(before)
+      return isTildePrefix(site) ? 'tilde' : afterExpandable(before)
   }
 }
 
@@ -44,6 +44,11 @@ export function jointProblem(
   if (site.enclosures.includes('arithmetic') && first.startsWith('-') && /-$/.test(before))
     return 'after "-" it would be read as "--"; put a space between them'
   return undefined
+}
+
+/** `~` where the shell looks for a home folder: at the beginning of a word, or of a part of an assigned path. */
+function isTildePrefix({ enclosures, word }: HoleSite): boolean {
+  return enclosures.at(-1) === 'commands' && /(?:^|[=:])~$/.test(word)
 }
 
 function afterExpandable(before: string): Unfinished | undefined {

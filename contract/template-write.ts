@@ -6,14 +6,20 @@ import { assignment, reservedWords } from './template-shell-words.ts'
 import { isInteger, isPlain } from './template-values.ts'
 
 /** The text for the items of a value, blanks between them; `bind` gives the name of the variable that holds a text. */
-export function writeItems(items: readonly string[], { site, place }: Spot, bind: (text: string) => string): string {
-  const isKeyword = (item: string) => site.position === 'command' && site.word === '' && reservedWords.has(item)
-  const asItIs = (item: string) =>
-    isPlain(item) ? !(place.quoting === 'bare' && isKeyword(item)) : item === '' && place.quoting !== 'bare'
-  return items
-    .map((item) => (asItIs(item) || place.inert ? item : renderReference(place.quoting, bind(item))))
-    .join(' ')
+export function writeItems(items: readonly string[], spot: Spot, bind: (text: string) => string): string {
+  const { quoting } = spot.place
+  return items.map((item) => (isHarmless(item, spot) ? item : renderReference(quoting, bind(item)))).join(' ')
 }
+
+/** Whether the text means itself there without quotes of its own. */
+function isHarmless(text: string, { site, place }: Spot): boolean {
+  if (place.quoting !== 'bare' || place.inert) return text === '' || isPlain(text)
+  const isKeyword = site.position === 'command' && site.word === '' && reservedWords.has(text)
+  const isExpression = site.words.at(-1) === '=~' && /[.+]/.test(text)
+  return isPlain(text) && !isKeyword && !isExpression
+}
+
+const openers = { backslash: '"\\"', dollar: '"$"', tilde: '"~"' }
 
 /** Why a value of these items cannot be written there; undefined when it can. */
 export function problemOf(items: readonly string[], { site, place }: Spot, around: Neighbours): string | undefined {
@@ -24,8 +30,8 @@ export function problemOf(items: readonly string[], { site, place }: Spot, aroun
     return `only a whole number may stand here: ${place.because}`
   if (place.takes === 'plain' && !allPlain && !(place.inert && items.every((item) => item === '' || isPlain(item))))
     return `only plain text may stand here: ${place.because}`
-  if ((unfinished === 'backslash' || unfinished === 'dollar') && !(allPlain && items.length > 0))
-    return `only plain text may stand after "${unfinished === 'dollar' ? '$' : '\\'}", where no reference would be followed`
+  if (unfinished !== undefined && unfinished !== 'name' && !(allPlain && items.length > 0))
+    return `only plain text may stand after ${openers[unfinished]}, where no reference would be followed`
   const assigns = site.enclosures.at(-1) === 'commands' && site.position !== 'argument' && assignment.test(site.word)
   if (assigns && items.length !== 1) return 'a list cannot be assigned; put quotes or parentheses around it'
   return jointProblem(site, around, items[0] ?? '', items.at(-1) ?? '')

@@ -152,7 +152,7 @@ function attend(runner: Runner, claimed: Claimed, record: AttemptRecord, wrapper
   const watch = async () => {
     const startedMs = clock.monotonicMs()
     while (!over) {
-      await Promise.race([clock.sleep(watchMs), wrapperEnded])
+      await clock.within(watchMs, wrapperEnded)
       if (over || endedByUs !== undefined) return
       const cancel = files.readJson<{ cause: 'cancelled' | 'aborted'; why: string }>(control.cancel)
       if (cancel !== undefined) endedByUs = { state: cancel.cause, message: cancel.why }

@@ -114,7 +114,7 @@ export class Slots {
   /** Settles when a job has ended; a waiting suspect is started when all others have. Throws what went wrong with a job's files. */
   async change(atMostMs: number): Promise<void> {
     const running = [...this.#running.values()].map(({ ended }) => ended)
-    if (running.length > 0) await Promise.race([Promise.race(running).catch(() => undefined), this.#runner.clock.sleep(atMostMs)])
+    if (running.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(running).catch(() => undefined))
     if (this.#fault !== undefined) throw this.#fault
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {

@@ -1,5 +1,6 @@
 /**
- * Slurm: sbatch, squeue, scancel and sinfo as pairs of command and reply. Seen on 22.05.8; needs 20.02 or later (`squeue --me`).
+ * Slurm: sbatch, squeue, scancel and sinfo as pairs of command and reply. Seen on 22.05.8 and 24.11.5; needs
+ * 20.02 or later (`squeue --me`): an older squeue refuses the option, which is then an unknown queue and no submission.
  * The one rule: only what a reply proves is certain. So squeue is asked for its header (an empty reply proves nothing), each record
  * carries its own end mark, and of a failed sbatch only the controller's own "no" means that nothing was created.
  */
@@ -382,7 +383,7 @@ function recordsOf(tool: string, reply: Reply, width: number, header: string): A
   return { certain: true, value: rows.slice(1) }
 }
 
-/** Ours by its comment; where a site's submit plugin rewrites comments, by the argument its script was given. */
+/** Ours by its comment; where a site's submit plugin rewrites comments, by the argument of its script (22.05 shows it, 24.11 does not). */
 function identityOf(comment: string, job: string, prefix: string): string | undefined {
   const words = [comment.trim().split(/\s/)[0], job.trim().split(/\s/).at(-1)]
   return words.find((word) => word?.startsWith(prefix))

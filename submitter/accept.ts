@@ -171,7 +171,7 @@ function resume(
   const { hpc } = found
   if (found.job !== undefined) {
     // a result was published here and the rename to .finished did not happen; a delivery is gone on with by its site's pass
-    if (hpc.delivering !== true) finishAgain(desk, found)
+    if (hpc.delivery_began === undefined) finishAgain(desk, found)
     return
   }
   const outcome = planAgain(desk, found)

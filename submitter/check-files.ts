@@ -90,17 +90,17 @@ export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { rea
     fd = os.openSync(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
   } catch (error) {
     const code = errno(error)
-    if (code === 'ENOENT') return { fault: `its folder ${quoted(dir)} does not exist; create it first`, ...fix }
-    if (code === 'ENOTDIR') return { fault: `${quoted(dir)} is no folder`, ...fix }
-    if (code === 'EACCES') return { fault: `its folder ${quoted(dir)} may not be entered by the gateway`, ...fix }
-    return { fault: `its folder ${quoted(dir)} cannot be opened: ${code ?? String(error)}`, transient: true }
+    if (code === 'ENOENT') return { fault: `${quoted(path)}: its folder ${quoted(dir)} does not exist; create it first`, ...fix }
+    if (code === 'ENOTDIR') return { fault: `${quoted(path)}: ${quoted(dir)} is no folder`, ...fix }
+    if (code === 'EACCES') return { fault: `${quoted(path)}: its folder ${quoted(dir)} may not be entered by the gateway`, ...fix }
+    return { fault: `${quoted(path)}: its folder ${quoted(dir)} cannot be opened: ${code ?? String(error)}`, transient: true }
   }
   try {
     const stats = os.fstatSync(fd)
     try {
       os.accessSync(dir, W_OK | X_OK)
     } catch {
-      return { fault: `its folder ${quoted(dir)} is not writable by the gateway`, ...fix }
+      return { fault: `${quoted(path)}: its folder ${quoted(dir)} is not writable by the gateway`, ...fix }
     }
     const real = join(realPathOf(gateway, fd, dir), basename(path))
     if (isInternal(gateway, real)) return { fault: `${quoted(path)} lies among the gateway's own files`, ...fix }
@@ -112,7 +112,7 @@ export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { rea
     if (!isUnder(real, gateway.config.paths.outputs)) {
       return { fault: `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`, ...fix }
     }
-    if (!may(gateway, owner, stats, 3)) return { fault: `its folder ${quoted(dir)} may not be written by the owner of the job file`, ...fix }
+    if (!may(gateway, owner, stats, 3)) return { fault: `${quoted(path)}: its folder ${quoted(dir)} may not be written by the owner of the job file`, ...fix }
     if (target !== undefined && (stats.mode & 0o1000) !== 0 && target.uid !== owner.uid && stats.uid !== owner.uid) {
       return { fault: `${quoted(path)} belongs to somebody else`, ...fix }
     }

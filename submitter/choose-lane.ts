@@ -48,7 +48,7 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
   const named = (key: string, name: string) => {
     const site = all.find((one) => one.name === name)
     return site === undefined
-      ? refuse(key, `there is no site "${name}"${didYouMean(name, names)}; sites here: ${names.join(', ')}`)
+      ? refuse(key, `"${name}" is no site of the config${didYouMean(name, names)}; there are ${names.join(', ')}`)
       : [site]
   }
   if (job.site !== undefined) return named('site', job.site)
@@ -57,7 +57,7 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
     const real = Object.hasOwn(config.execTarget, job.target) ? config.execTarget[job.target] : undefined
     if (real !== undefined) return named('target', real)
     if (!names.includes(job.target)) {
-      return refuse('target', `nothing is set for target "${job.target}"${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`)
+      return refuse('target', `"${job.target}" is not set${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`)
     }
     return named('target', job.target)
   }
@@ -66,9 +66,9 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
 
 export function chooseLane(job: JobDescription, config: Config, timeMs: number | undefined): LaneChoice {
   for (const key of ['requirements', 'rank'] as const) {
-    if (job[key] !== undefined) return refuse(key, `matchmaking by ${key} is not offered by this version; name a site with "site:"`)
+    if (job[key] !== undefined) return refuse(key, `cannot be honoured: this version has no matchmaking; name a site with "site:"`)
   }
-  if (job.after.length > 0) return refuse('after', 'dependencies between jobs are not offered by this version')
+  if (job.after.length > 0) return refuse('after', 'cannot be honoured: this version has no dependencies between jobs')
   const sites = sitesFor(job, config)
   if ('refused' in sites || 'site' in sites) return sites
   let nearest: string | undefined
@@ -87,5 +87,5 @@ export function chooseLane(job: JobDescription, config: Config, timeMs: number |
     }
     nearest ??= queue === undefined ? `site ${site.name} has no lane` : `site ${site.name} has no lane in queue ${queue}`
   }
-  return refuse('resources', `it fits no lane; the nearest is ${nearest ?? 'none, as no site is set'}`)
+  return refuse('resources', `fit no lane; the nearest is ${nearest ?? 'none, as no site is set'}`)
 }

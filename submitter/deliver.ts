@@ -20,9 +20,9 @@ import type { HpcNode, Submitted } from './submitted-file.ts'
 export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, receiver: JobReceiver): JobBlock {
   const { files } = gateway
   const { hpc, original } = submitted
-  const block = blockOf(gateway, hpc, receiver)
+  const block = blockOf(gateway, submitted, receiver)
   for (const received of receiver.outputs) giveRights(gateway, hpc, received)
-  publishSubmitted(gateway, original, { ...hpc, delivering: true, history: block.history }, block)
+  publishSubmitted(gateway, original, { ...hpc, delivery_began: isoTime(gateway.clock.now()), history: [] }, block)
   appendEvents(gateway, [{ event: 'delivering', id: hpc.id, name: hpc.name }], true)
   for (const { temporary, destination } of receiver.outputs) {
     lock.check()
@@ -35,13 +35,21 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   return block
 }
 
-function blockOf(gateway: Gateway, hpc: HpcNode, receiver: JobReceiver): JobBlock {
+/** The events up to the site; a delivery that is gone on with finds them in the block it wrote before. */
+function historyBefore({ hpc, job }: Submitted): readonly HistoryEvent[] {
+  if (hpc.history.length > 0) return hpc.history
+  const events = (job as { history?: readonly HistoryEvent[] } | undefined)?.history ?? []
+  return events.filter(({ state }) => state === 'submitted' || state === 'waiting' || state === 'ready')
+}
+
+function blockOf(gateway: Gateway, submitted: Submitted, receiver: JobReceiver): JobBlock {
+  const { hpc } = submitted
   const { record, publishedAt } = receiver
   if (record === undefined) throw new Error('nothing was received')
   const { status, message } = verdictOf(record)
   const scripted = record.attempts.length
   const history: HistoryEvent[] = [
-    ...hpc.history,
+    ...historyBefore(submitted),
     ...(publishedAt === undefined ? [] : [{ state: 'scheduled', at: publishedAt }]),
     ...record.attempts.map(({ start, node, runner, attempt, cause }) => ({
       state: 'running',

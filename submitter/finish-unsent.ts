@@ -44,6 +44,6 @@ export function finishUnsent(
   message: string,
 ): void {
   const history: HistoryEvent[] = [...hpc.history, { state, at: isoTime(gateway.clock.now()), note: message }]
-  publishSubmitted(gateway, original, { ...hpc, history }, unsentBlock(hpc.id, hpc.site, state, message, history))
+  publishSubmitted(gateway, original, { ...hpc, history: [] }, unsentBlock(hpc.id, hpc.site, state, message, history))
   renameToFinished(gateway, lock, hpc)
 }

@@ -132,7 +132,7 @@ export class Session {
   async close(): Promise<void> {
     if (this.alive) {
       this.#channel.stdin.end(encodeFrame({ type: 'end' }))
-      await Promise.race([this.#channel.exited.catch(() => undefined), this.#gateway.clock.sleep(5_000)])
+      await this.#gateway.clock.within(5_000, this.#channel.exited.catch(() => undefined))
       this.#closed = true
     }
     this.#channel.kill()

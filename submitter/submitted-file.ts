@@ -22,7 +22,8 @@ export interface HpcNode {
   readonly output_map?: Readonly<Record<string, string>>
   /** What the site's failing time stood at when the job was accepted: expiry counts from there. */
   readonly expiry_base_ms?: number
-  readonly delivering?: boolean
+  /** Set with the `job:` block, right before the first output is renamed: from then on delivery only goes forward. */
+  readonly delivery_began?: string
   readonly history: readonly HistoryEvent[]
 }
 

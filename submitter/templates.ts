@@ -15,9 +15,9 @@ export function findTemplate(gateway: Gateway, script: string): Template | { rea
     if (text !== undefined) return { name: script, text }
   }
   const known = listTemplates(gateway)
-  const places = gateway.config.templates.join(', ')
   const hint = didYouMean(script, known)
-  return { fault: `there is no template "${script}${ending}" in ${places}${hint === '' ? `; there are: ${known.join(', ') || 'none'}` : hint}` }
+  const there = hint === '' ? `; there are ${known.join(', ') || 'none'}` : hint
+  return { fault: `"${script}" is not in templates${there}, looked for as ${script}${ending} in ${gateway.config.templates.join(', ')}` }
 }
 
 export function listTemplates(gateway: Gateway): string[] {

@@ -9,6 +9,8 @@ export interface Clock {
   /** A forward-only clock that outlives the process: comparable only while `bootId` is the same. */
   uptime(): { readonly bootId: string; readonly ms: number }
   sleep(ms: number): Promise<void>
+  /** What `promise` gives, or undefined when it took longer; no timer is left behind. */
+  within<T>(ms: number, promise: Promise<T>): Promise<T | undefined>
 }
 
 export const realClock: Clock = {
@@ -19,6 +21,13 @@ export const realClock: Clock = {
     ms: Math.round(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000),
   }),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  within: (ms, promise) => {
+    let timer: NodeJS.Timeout
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), ms)
+    })
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+  },
 }
 
 /** ISO 8601 in UTC with milliseconds. */

@@ -50,6 +50,7 @@ export async function putOverSftp(sftp: SFTPWrapper, put: SftpPut): Promise<void
     throw failure(put, error)
   })
   try {
+    if (!(await source.stat()).isFile()) throw new Error('it is no file')
     const handle = await create().catch(async (error: unknown) => {
       if (statusOf(error) !== noSuchFile) throw error
       await put.makeFolder(folder)
@@ -66,17 +67,27 @@ export async function putOverSftp(sftp: SFTPWrapper, put: SftpPut): Promise<void
     if (found.size !== size) throw new Error(`${found.size} bytes arrived of ${size}`)
     await replace(sftp, temporary, put.remotePath, ask)
   } catch (error) {
-    if (created) {
-      try {
-        sftp.unlink(temporary, () => {})
-      } catch {
-        // the connection is gone; the name begins with a dot and ends in .part
-      }
-    }
+    if (created) await tidyUp(sftp, temporary)
     throw failure(put, error)
   } finally {
     await source.close()
   }
+}
+
+/** Best effort: the connection may be what failed, and then it is the workspace's sweep that finds the file. */
+function tidyUp(sftp: SFTPWrapper, temporary: string): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, 2000)
+    const done = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    try {
+      sftp.unlink(temporary, done)
+    } catch {
+      done()
+    }
+  })
 }
 
 type Ask = <T = void>(send: (answer: Answer<T>) => void) => Promise<T>

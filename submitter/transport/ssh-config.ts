@@ -63,9 +63,15 @@ const cannotHonour = new Map([
   ['securitykeyprovider', 'SecurityKeyProvider'],
 ])
 
-/** Everything known of `host` (an alias or a real name). */
-export function resolveSshConfig(host: string, context: SshConfigContext): ResolvedHost {
+/** Everything known of `host` (an alias or a real name). What is `given` on our side comes before any file. */
+export function resolveSshConfig(
+  host: string,
+  context: SshConfigContext,
+  given: { readonly user?: string | undefined; readonly port?: number | undefined } = {},
+): ResolvedHost {
   const values = new Map<string, readonly string[]>()
+  if (given.user !== undefined) values.set('user', [given.user])
+  if (given.port !== undefined) values.set('port', [String(given.port)])
   const identityFiles: string[] = []
   const ignored: string[] = []
 

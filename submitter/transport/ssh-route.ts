@@ -80,14 +80,10 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
   const localUser = environment.USER ?? environment.LOGNAME ?? userInfo().username
   const atHome = (path: string): string => path.replace(/^~(?=\/|$)/, home)
   const files = configFiles(settings.ssh_config, home)
-  const lookUp = (host: string): ResolvedHost =>
-    resolveSshConfig(host, {
-      files,
-      include: (pattern, from) => include(pattern, from, home),
-      home,
-      localUser,
-      environment,
-    })
+  const lookUp = (spec: JumpSpec): ResolvedHost => {
+    const sources = { files, include: (pattern: string, from: string) => include(pattern, from, home) }
+    return resolveSshConfig(spec.host, { ...sources, home, localUser, environment }, spec)
+  }
 
   const knownHostsOf = (found: ResolvedHost): string[] => {
     if (settings.known_hosts !== undefined) return [atHome(settings.known_hosts)]
@@ -111,11 +107,11 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
     return configured.map((file) => ({ file, named: false }))
   }
   const hopTo = (spec: JumpSpec, found: ResolvedHost, isTarget: boolean): Hop => {
-    const port = spec.port ?? found.port ?? 22
+    const port = found.port ?? 22
     return {
       host: found.hostName,
       port,
-      user: spec.user ?? found.user ?? localUser,
+      user: found.user ?? localUser,
       keyFiles: keyFilesOf(found, isTarget),
       agent: agentOf(found),
       identitiesOnly: found.identitiesOnly,
@@ -130,7 +126,7 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
     }
   }
   const hopsTo = (spec: JumpSpec, jump: string | undefined, isTarget: boolean, depth: number): Hop[] => {
-    const found = lookUp(spec.host)
+    const found = lookUp(spec)
     const hop = hopTo(spec, found, isTarget)
     const via = jump ?? found.proxyJump
     if (via === undefined || via.toLowerCase() === 'none') {
@@ -150,15 +146,15 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
       )
     // `Host *` with a ProxyJump applies to the jump host as well: nobody is reached through himself
     const others = jumps.filter((each) => {
-      const other = lookUp(each.host)
-      return other.hostName !== hop.host || (each.port ?? other.port ?? 22) !== hop.port
+      const other = lookUp(each)
+      return other.hostName !== hop.host || (other.port ?? 22) !== hop.port
     })
     const before = others.flatMap((each, index) => hopsTo(each, index === 0 ? undefined : 'none', false, depth + 1))
     return [...before, { ...hop, proxyCommand: undefined }]
   }
 
   const target: JumpSpec = { host: settings.host, user: settings.user, port: settings.port }
-  const found = lookUp(settings.host)
+  const found = lookUp(target)
   return {
     hops: hopsTo(target, settings.proxy_jump, true, 0),
     passphrase: readPassphrase(settings, environment, atHome),

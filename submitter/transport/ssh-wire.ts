@@ -15,9 +15,16 @@ export interface Entered {
   readonly wire: Duplex
 }
 
-export async function openWire(hop: Hop, timeoutMs: number, through: Entered | undefined): Promise<Duplex> {
-  if (through !== undefined) return openThrough(hop, timeoutMs, through)
-  return hop.proxyCommand === undefined ? openTcp(hop, timeoutMs) : openProxyCommand(hop.proxyCommand)
+export interface Wire {
+  readonly stream: Duplex
+  /** What a ProxyCommand had to say. */
+  readonly said: () => string
+}
+
+export async function openWire(hop: Hop, timeoutMs: number, through: Entered | undefined): Promise<Wire> {
+  if (through === undefined && hop.proxyCommand !== undefined) return openProxyCommand(hop.proxyCommand)
+  const stream = through === undefined ? openTcp(hop, timeoutMs) : openThrough(hop, timeoutMs, through)
+  return { stream: await stream, said: () => '' }
 }
 
 /** Our own socket rather than ssh2's: TCP_NODELAY from the first byte, one clear message per cause, and time for each of several addresses. */
@@ -98,14 +105,17 @@ function openThrough(hop: Hop, timeoutMs: number, through: Entered): Promise<Dup
   })
 }
 
-function openProxyCommand(command: string): Duplex {
-  const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'inherit'] })
-  child.on('error', () => {})
-  child.stdin.on('error', () => {})
-  const wire = Duplex.from({ readable: child.stdout, writable: child.stdin })
-  wire.on('error', () => {})
-  wire.once('close', () => child.kill())
-  return wire
+function openProxyCommand(command: string): Wire {
+  const child = spawn('/bin/sh', ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'pipe'] })
+  let said = ''
+  for (const emitter of [child, child.stdin, child.stdout, child.stderr]) emitter.on('error', () => {})
+  child.stderr.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-2000)
+  })
+  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
+  stream.on('error', () => {})
+  stream.once('close', () => child.kill())
+  return { stream, said: () => said.trim() }
 }
 
 export function unreachable(hop: Hop, reason: string, cause?: unknown): HpcError {

@@ -66,12 +66,13 @@ async function enter(
     const seenBefore = guard.seen
     const wire = await openWire(hop, route.connectTimeoutMs, through)
     try {
-      return await shakeHands(hop, route, wire, guard, peek !== undefined && isTarget)
+      return await shakeHands(hop, route, wire.stream, guard, peek !== undefined && isTarget)
     } catch (error) {
-      wire.destroy()
+      wire.stream.destroy()
       if (guard.seen !== seenBefore && guard.mayHaveAnother) continue
       if (guard.seen !== undefined && (guard.refusal !== undefined || isTarget)) peek?.(hop, guard.seen)
-      throw guard.refusal ?? error
+      if (guard.refusal !== undefined || wire.said() === '') throw guard.refusal ?? error
+      throw unreachable(hop, `its ProxyCommand says ${quoted(wire.said(), 500)}`, error)
     }
   }
 }

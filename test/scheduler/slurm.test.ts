@@ -178,6 +178,48 @@ describe('slurm.readSubmission()', () => {
     }
   })
 
+  it('MI-10: 24.11 says the same as 22.05', () => {
+    const differs: typeof expected = {
+      'submit-two-nodes': ['refused', true],
+      'submit-partition-down': ['submitted'],
+    }
+    for (const name of names('24.11-submit-')) {
+      const [outcome, permanent] = { ...expected, ...differs }[name.replace('24.11-', '')] ?? []
+      const submission = slurm.readSubmission(recorded(name))
+      equal(submission.outcome, outcome, `${name}: ${JSON.stringify(submission)}`)
+      if (submission.outcome === 'refused') equal(submission.permanent, permanent, name)
+    }
+    deepEqual(
+      queue('24.11-queue-mixed').map(({ nativeId, state, reason, stuck }) => [nativeId, state, reason, stuck]),
+      [
+        ['2', 'pending', 'Resources', undefined],
+        ['3', 'pending', 'PartitionTimeLimit', true],
+        ['4', 'pending', 'JobHeldUser', true],
+        ['1', 'running', undefined, undefined],
+      ],
+    )
+    deepEqual(queue('24.11-queue-empty'), [])
+    deepEqual(
+      queue('24.11-queue-completing').map(({ state }) => state),
+      ['ending'],
+    )
+    // Job 11 is the one of which sbatch had said "Socket timed out"; refused ones leave a FAILED record, which is finished.
+    deepEqual(
+      queue('24.11-queue-after-controller-hung').map(({ nativeId }) => nativeId),
+      ['11', '10'],
+    )
+    for (const what of ['controller-down', 'controller-hung', 'munge-down'])
+      equal(slurm.readQueue(recorded(`24.11-queue-${what}`), prefix).certain, false)
+    for (const name of ['24.11-cancel-running', '24.11-cancel-finished', '24.11-cancel-unknown'])
+      equal(slurm.readCancel(recorded(name)).certain, true)
+    equal(slurm.readCancel(recorded('24.11-cancel-controller-down')).certain, false)
+    deepEqual(slurm.readCheck(recorded('24.11-check-ok')), {
+      certain: true,
+      value: { version: '24.11.5', queues: ['dl', 'general'] },
+    })
+    equal(slurm.readCheck(recorded('24.11-check-controller-down')).certain, false)
+  })
+
   it('MI-10: the id is read in all its forms, and only when it is whole', () => {
     const id = (stdout: string, more: Partial<Reply> = {}) => {
       const submission = slurm.readSubmission(reply(stdout, more))

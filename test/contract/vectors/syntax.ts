@@ -66,9 +66,9 @@ export const syntaxVectors: readonly Vector[] = [
   { name: '<<x>>}} and {{<<x>>', template: 'argv "{{<<x>>}}"\n', values: { x }, receives: [`{{${x}}}`] },
   {
     name: 'a missing name',
-    template: 'a\nb\nargv <<levle>>\n',
+    template: 'a\nb\nargv <<levl>>\n',
     values: { level: '1' },
-    refused: /:3: "levle" has no value \(did you mean "level"\?\); .*<<!levle>>/,
+    refused: /:3: "levl" has no value \(did you mean "level"\?\); .*<<!levl>>/,
   },
   {
     name: 'a here-document that looks like a placeholder',
@@ -199,7 +199,7 @@ export const syntaxVectors: readonly Vector[] = [
   { name: 'a section that opens a case', template: 'argv $(<<#if a>>case a in<</if>> a)', values: {}, refused: /:1: / },
   {
     name: 'a section that joins what it separated',
-    template: 'argv a<<#if a>> <</if>>#b <<x>>\n',
+    template: 'argv a<<#if a>> <</if>>#b\nargv <<x>>\n',
     values: { x },
     refused: /:1: .*section/,
   },
@@ -218,9 +218,9 @@ export const syntaxVectors: readonly Vector[] = [
   },
   {
     name: 'an unknown section',
-    template: '<<#fi a>><</fi>>\n',
+    template: '<<#iff a>><</iff>>\n',
     values: {},
-    refused: /:1: "fi" is no kind of section \(did you mean "if"\?\)/,
+    refused: /:1: "iff" is no kind of section \(did you mean "if"\?\)/,
   },
   { name: 'else', template: '<<#if a>>b<<else>>c<</if>>\n', values: { a: '1' }, refused: /no value; .*<<#unless/ },
   {

@@ -150,6 +150,12 @@ const others: readonly Omit<Vector, 'posix'>[] = [
     receives: ['a'],
   },
   {
+    name: 'a dot in a regular expression',
+    template: 'if [[ aXb =~ ^<<x>>$ || a.b != <<x>> ]]; then argv no; elif [[ a.b =~ <<x>> ]]; then argv yes; fi\n',
+    values: { x: 'a.b' },
+    receives: ['yes'],
+  },
+  {
     name: 'a keyword as a command',
     template: 'if true; then <<x>> 2>/dev/null || argv a; fi\n',
     values: { x: 'fi' },

@@ -1,0 +1,157 @@
+/** Builds the real gateway: the one place that puts the operating system behind the interfaces. */
+import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { homedir, hostname } from 'node:os'
+import { join } from 'node:path'
+import { realClock } from '../system/clock.ts'
+import { Files } from '../system/files.ts'
+import { type Level, lineLog } from '../system/logger.ts'
+import { errno, realOs } from '../system/os.ts'
+import { identifyProcess, openForWriting } from '../system/process.ts'
+import type { Config, Site } from './config.ts'
+import { type LoadedConfig, loadConfig } from './config-file.ts'
+import { statePaths, type Gateway, type Options, type Progress } from './gateway.ts'
+import { readPrograms } from './programs.ts'
+import { localTransport } from './transport/local.ts'
+import type { SshSettings } from './transport/ssh-route.ts'
+import type { Transport } from './transport/transport.ts'
+
+export const packageDir = join(import.meta.dirname, '..')
+export const version = process.env.HPC_BATCH_VERSION ?? readVersion()
+
+function readVersion(): string {
+  return (JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+export const defaultOptions: Options = { noCleanup: false, email: undefined, debug: false, takeOver: false }
+
+function readFile(path: string): { text: string; mode: number } | undefined {
+  try {
+    return { text: readFileSync(path, 'utf8'), mode: statSync(path).mode & 0o777 }
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+export function readConfig(explicit: string | undefined): Promise<LoadedConfig> {
+  return loadConfig({
+    explicit,
+    env: process.env,
+    cwd: process.cwd(),
+    home: homedir(),
+    packageDir,
+    readFile,
+    version,
+  })
+}
+
+export function makeGateway(
+  config: Config,
+  options: Options,
+  level: Level,
+  progress: (line: Progress) => void = () => undefined,
+): Gateway {
+  const files = new Files(realOs)
+  const log = lineLog(realClock, level, (line) => process.stderr.write(line))
+  const self = identifyProcess(process.pid, realClock.uptime().bootId)
+  if (self === undefined) throw new Error('/proc is not there: hpc-submitter runs on Linux')
+  let programs: ReturnType<typeof readPrograms> | undefined
+  const groups = new Map<number, ReadonlySet<number>>()
+  const transports = new Map<string, Transport>()
+  return {
+    config,
+    files,
+    clock: realClock,
+    log,
+    uuid: randomUUID,
+    host: hostname(),
+    self,
+    uid: process.geteuid?.() ?? 0,
+    options,
+    programs: () => {
+      programs ??= readPrograms(files, packageDir, version)
+      return programs
+    },
+    transportFor: (site) => {
+      const known = transports.get(site.name) ?? makeTransport(site)
+      transports.set(site.name, known)
+      return known
+    },
+    groupsOf: (uid) => {
+      const known = groups.get(uid) ?? groupsOf(uid)
+      groups.set(uid, known)
+      return known
+    },
+    userName,
+    isOpenForWriting: (device, inode) =>
+      openForWriting(device, inode, (path) => {
+        try {
+          return statSync(path)
+        } catch {
+          return undefined
+        }
+      }),
+    progress,
+  }
+}
+
+export function sshSettings(site: Site): SshSettings {
+  const { transport } = site
+  if (transport.type !== 'ssh') throw new Error(`site ${site.name} is not reached by ssh`)
+  return {
+    host: transport.host,
+    port: transport.port,
+    user: transport.user,
+    key_file: transport.keyFile,
+    passphrase: transport.passphrase,
+    passphrase_file: transport.passphraseFile,
+    passphrase_env: transport.passphraseEnv,
+    agent: transport.agent,
+    known_hosts: transport.knownHosts,
+    host_key: transport.hostKey,
+    proxy_jump: transport.proxyJump,
+    ssh_config: transport.sshConfig,
+    connect_timeout: transport.connectTimeoutMs,
+    keepalive: transport.keepaliveMs,
+    stall: transport.stallMs,
+  }
+}
+
+function makeTransport(site: Site): Transport {
+  if (site.transport.type === 'local') return localTransport()
+  // the ssh part is loaded when a site is really asked by ssh: an idle pass of a local gateway never pays for it
+  let loaded: Transport | undefined
+  const settings = sshSettings(site)
+  return {
+    description: `ssh ${settings.host}`,
+    connect: async () => {
+      const { sshTransport } = await import('./transport/ssh.ts')
+      loaded ??= sshTransport(settings, process.env, site.name)
+      return loaded.connect()
+    },
+  }
+}
+
+function groupsOf(uid: number): ReadonlySet<number> {
+  try {
+    const text = execFileSync('id', ['-G', '--', String(userName(uid) ?? uid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    return new Set(text.trim().split(/\s+/).map(Number))
+  } catch {
+    return new Set()
+  }
+}
+
+function userName(uid: number): string | undefined {
+  try {
+    return execFileSync('id', ['-nu', '--', String(uid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Where parsed configs are kept; for loadConfig's `cache`. */
+export function configCachePath(config: Config): string {
+  return statePaths(config.state).configCache
+}
