@@ -2,7 +2,11 @@
 import type { JobRecord } from './spool-records.ts'
 import { argEnvironment, bindValues, renderTemplate } from './template.ts'
 
-export function renderJob(job: JobRecord, laneName: string, workDir: string): { script: string; environment: Record<string, string> } {
+export function renderJob(
+  job: JobRecord,
+  laneName: string,
+  workDir: string,
+): { script: string; environment: Record<string, string> } {
   const values = bindValues({
     hpcEnv: new Map(Object.entries(job.hpcEnv)),
     args: new Map(Object.entries(job.args)),

@@ -35,7 +35,7 @@ export function findNodeLines(setting: string | undefined, candidates: readonly 
     '  [ -x "$n" ] && "$n" -e "process.exit(parseInt(process.versions.node,10)>=18?0:1)" >/dev/null 2>&1 && { NODE=$n; break; }',
     'done',
     'if [ -z "$NODE" ]; then',
-    `  echo "${complaint ?? 'hpc-batch: '}\${F:-}${setting !== undefined && module === undefined ? `node: ${setting.replaceAll(/["$\`\\]/g, '')} does not run; ` : ''}${advice}"${complaint === undefined ? ' >&2' : ''}`,
+    `  echo "${complaint ?? 'hpc-batch: '}\${F:-}${setting !== undefined && module === undefined ? `node: ${setting.replaceAll(/["$`\\]/g, '')} does not run; ` : ''}${advice}"${complaint === undefined ? ' >&2' : ''}`,
     '  exit 127',
     'fi',
   )

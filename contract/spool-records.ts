@@ -1,5 +1,4 @@
 /** What the programs write into the workspace for each other: JSON (which is YAML too), one shape per file. */
-import type { AllocationState } from '../scheduler/scheduler.ts'
 import type { ArgValue } from './job-description.ts'
 
 /** `.hpc-workspace`: this folder is a workspace of ours. */
@@ -204,6 +203,9 @@ export interface ObserverTime {
   readonly bootId: string
   readonly ms: number
 }
+
+/** What a scheduler says of an allocation it still keeps; `unknown` is neither running nor gone. */
+export type AllocationState = 'pending' | 'running' | 'ending' | 'unknown'
 
 export interface LaneReport {
   readonly lane: string

@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path'
 import type { Whereabouts } from '../contract/protocol.ts'
-import type { JobRecord } from '../contract/spool-records.ts'
 import { laneOfRunner } from '../contract/spool.ts'
+import type { JobRecord } from '../contract/spool-records.ts'
 import { readAttempts, readResult } from '../spool/attempt.ts'
 import { runnerEnd } from '../spool/seat.ts'
 import type { Queuer } from './queuer.ts'
@@ -43,7 +43,8 @@ export function locate(queuer: Queuer, id: string): { where: Whereabouts; attemp
     runnerEnd(files, spool.lane(laneOfRunner(last.record.runner)), last.record.runner) === undefined
   if (alive) return { where: 'running', attempt }
   // the key may have moved between the looks above: it is looked for once more before it is made again
-  if (holderOf(queuer, job.key) !== undefined || readResult(files, control) !== undefined) return { where: 'running', attempt }
+  if (holderOf(queuer, job.key) !== undefined || readResult(files, control) !== undefined)
+    return { where: 'running', attempt }
   files.makeFolder(spool.queue(job.lane))
   files.createExclusive(queueKey, '')
   return { where: 'repaired', attempt }

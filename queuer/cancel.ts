@@ -23,7 +23,8 @@ export function cancelJob(queuer: Queuer, request: Cancel): How {
     last === undefined ||
     last.end !== undefined ||
     last.record?.fence !== undefined ||
-    (last.record !== undefined && runnerEnd(files, spool.lane(laneOfRunner(last.record.runner)), last.record.runner) !== undefined)
+    (last.record !== undefined &&
+      runnerEnd(files, spool.lane(laneOfRunner(last.record.runner)), last.record.runner) !== undefined)
   if (!ended || last?.exit !== undefined) {
     files.publish(control.cancel, `${JSON.stringify({ cause: request.cause, why: request.why })}\n`)
     return 'requested'

@@ -27,7 +27,12 @@ export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: strin
   else {
     const enough = space.bytes >= fewBytes && space.inodes >= fewInodes
     const inodes = Number.isFinite(space.inodes) ? `${space.inodes} inodes` : 'no inode limit'
-    add(enough, 'space', `${renderBytes(space.bytes)} and ${inodes} free`, enough ? undefined : 'free some, or move hpc_env.workspace')
+    add(
+      enough,
+      'space',
+      `${renderBytes(space.bytes)} and ${inodes} free`,
+      enough ? undefined : 'free some, or move hpc_env.workspace',
+    )
   }
   const scheduler = schedulerFor(schedulerName)
   const answer = scheduler.readCheck(await queuer.run(scheduler.checkCommand(), 30_000))
@@ -45,7 +50,10 @@ export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: strin
       )
     }
   }
-  const container = await queuer.run({ argv: ['/bin/sh', '-c', 'command -v singularity || command -v apptainer'] }, 10_000)
+  const container = await queuer.run(
+    { argv: ['/bin/sh', '-c', 'command -v singularity || command -v apptainer'] },
+    10_000,
+  )
   const path = container.stdout.trim()
   add(
     path === '' ? null : true,

@@ -11,7 +11,15 @@ export type Send = (answer: Answer, body?: Uint8Array) => Promise<void>
 
 const pieceBytes = 256 * 1024
 
-async function sendRange(queuer: Queuer, send: Send, id: string, file: string, fd: number, from: number, to: number): Promise<void> {
+async function sendRange(
+  queuer: Queuer,
+  send: Send,
+  id: string,
+  file: string,
+  fd: number,
+  from: number,
+  to: number,
+): Promise<void> {
   let at = from
   do {
     const piece = Buffer.allocUnsafe(Math.min(pieceBytes, to - at))
@@ -28,7 +36,14 @@ async function sendRange(queuer: Queuer, send: Send, id: string, file: string, f
   } while (at < to)
 }
 
-async function sendStream(queuer: Queuer, send: Send, id: string, name: 'stdout' | 'stderr', path: string, cap: number): Promise<void> {
+async function sendStream(
+  queuer: Queuer,
+  send: Send,
+  id: string,
+  name: 'stdout' | 'stderr',
+  path: string,
+  cap: number,
+): Promise<void> {
   if (!queuer.files.exists(path)) return
   const opened = openRegular(queuer.files.os, path)
   if (opened === undefined) return
@@ -66,7 +81,12 @@ export async function collectJob(queuer: Queuer, send: Send, id: string): Promis
   const job = files.readJson<JobRecord>(control.record)
   const result = readResult(files, control)
   if (job === undefined || result === undefined) {
-    await send({ type: 'uncollected', id, why: job === undefined ? 'no such job here' : 'it has no result yet', gone: job === undefined })
+    await send({
+      type: 'uncollected',
+      id,
+      why: job === undefined ? 'no such job here' : 'it has no result yet',
+      gone: job === undefined,
+    })
     return
   }
   try {

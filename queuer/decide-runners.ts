@@ -28,7 +28,10 @@ export function decideRunners(lane: LaneSituation): RunnerDecision {
   if (!lane.queue.certain) return { action: 'waiting', why: `the scheduler did not answer: ${lane.queue.why}` }
   if (lane.counted >= Math.min(lane.maxRunners, lane.waiting)) return { action: 'none' }
   if (lane.unsettled) {
-    return { action: 'waiting', why: 'an earlier submission may have gone through; two certain answers a minute apart will tell' }
+    return {
+      action: 'waiting',
+      why: 'an earlier submission may have gone through; two certain answers a minute apart will tell',
+    }
   }
   if (lane.allocationLimit !== null && lane.allocations >= lane.allocationLimit) {
     return { action: 'waiting', why: `the site's limit of ${lane.allocationLimit} allocations is reached` }
@@ -92,6 +95,7 @@ export function lookAtRunner(
   const sight = { beat, since, absences, cancelled: before?.cancelled ?? false }
   const still = now.ms - since.ms
   if (absences >= 2 && still >= stillMs) return { sight, verdict: 'dead' }
-  if (live === true && still >= silentMs && !sight.cancelled) return { sight: { ...sight, cancelled: true }, verdict: 'silent' }
+  if (live === true && still >= silentMs && !sight.cancelled)
+    return { sight: { ...sight, cancelled: true }, verdict: 'silent' }
   return { sight, verdict: 'alive' }
 }

@@ -1,5 +1,5 @@
 /** Keeping enough runners queued: settle, repair, count, decide, submit; lane by lane, with one question to the scheduler for all. */
-import { parseIdentity, keysIn, turnOfKey } from '../contract/spool.ts'
+import { keysIn, parseIdentity, turnOfKey } from '../contract/spool.ts'
 import type { LaneHealth, LaneReport, LaneShape } from '../contract/spool-records.ts'
 import type { Allocation, Answer, Scheduler } from '../scheduler/scheduler.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
@@ -62,7 +62,8 @@ function updateHealth(queuer: Queuer, pass: Pass, lane: string, queue: Queue): L
     const fault = startFault(queuer, lane, intent.end, nonce, runners)
     if (fault === 'running') break
     if (fault !== 'not-tried') health = healthAfterStart(health, intent.number, fault, pass.observer)
-    else health = { ...(health ?? healthAfterStart(undefined, 0, undefined, pass.observer)), countedIntent: intent.number }
+    else
+      health = { ...(health ?? healthAfterStart(undefined, 0, undefined, pass.observer)), countedIntent: intent.number }
   }
   if (health !== undefined && health !== before) files.publish(path, `${JSON.stringify(health)}\n`)
   return health
@@ -79,14 +80,20 @@ function startFault(
   if (end.outcome === 'refused') return end.why ?? 'the scheduler refused it'
   const started = runners.filter((runner) => runner.nonce === nonce)
   const tail = () => logTail(queuer, lane, nonce)
-  if (started.length === 0) return end.outcome === 'absent' ? 'not-tried' : tail() || 'it ended before hpc_runner had started, and left no log'
+  if (started.length === 0)
+    return end.outcome === 'absent' ? 'not-tried' : tail() || 'it ended before hpc_runner had started, and left no log'
   if (started.some((runner) => runner.end === undefined)) return 'running'
-  const worst = started.find((runner) => runner.jobs === 0 && ['dead', 'failed', 'preflight'].includes(runner.end?.how ?? ''))
+  const worst = started.find(
+    (runner) => runner.jobs === 0 && ['dead', 'failed', 'preflight'].includes(runner.end?.how ?? ''),
+  )
   if (worst === undefined || started.some((runner) => runner.jobs > 0)) return undefined
   return worst.end?.detail ?? (tail() || 'the runner died before it had finished a job')
 }
 
-function countKeys(queuer: Queuer, lane: string): { waiting: number; running: number; firstTurn: number; lastTurn: number } {
+function countKeys(
+  queuer: Queuer,
+  lane: string,
+): { waiting: number; running: number; firstTurn: number; lastTurn: number } {
   const { files, spool } = queuer
   // written keys are read after a probe: a runner that closes writes before it reads, and so do we
   const keys = keysIn(files.listFresh(spool.queue(lane)))
@@ -110,7 +117,8 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
   let trouble: string | undefined
   for (const name of new Set(shapes.map(({ scheduler }) => scheduler))) {
     // a lane that no config names, with nothing in it, asks nobody
-    if (!shapes.some((shape) => shape.scheduler === name && (named.has(shape.lane) || hasWork(queuer, shape.lane)))) continue
+    if (!shapes.some((shape) => shape.scheduler === name && (named.has(shape.lane) || hasWork(queuer, shape.lane))))
+      continue
     const scheduler = schedulerFor(name)
     const queue = await ask(scheduler)
     answers.set(name, queue)
@@ -126,7 +134,8 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
   const lanes: LaneReport[] = []
   for (const shape of shapes) {
     const queue = answers.get(shape.scheduler)
-    if (queue !== undefined) lanes.push(await ensureLane(queuer, pass, shape, queue, () => ask(schedulerFor(shape.scheduler))))
+    if (queue !== undefined)
+      lanes.push(await ensureLane(queuer, pass, shape, queue, () => ask(schedulerFor(shape.scheduler))))
   }
   return { lanes, repaired, ...(trouble === undefined ? {} : { trouble }) }
 }

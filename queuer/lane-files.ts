@@ -102,7 +102,8 @@ export function forgetOldRunners(queuer: Queuer, lane: string): void {
       const started = runners.filter((runner) => runner.nonce === nonce)
       if (started.some((runner) => runner.end === undefined)) continue
       for (const { runner } of started) {
-        for (const path of [paths.heartbeat(runner), `${paths.runner(runner)}.end`, paths.runner(runner)]) files.remove(path)
+        for (const path of [paths.heartbeat(runner), `${paths.runner(runner)}.end`, paths.runner(runner)])
+          files.remove(path)
       }
       for (const name of files.list(paths.logs)) if (name.includes(nonce)) files.remove(join(paths.logs, name))
     }

@@ -28,7 +28,8 @@ export function look(queuer: Queuer, pass: Pass): Extract<Answer, { type: 'welco
     time: new Date(queuer.clock.now()).toISOString(),
     host: queuer.host,
     node: queuer.node,
-    space: space === undefined ? null : { bytes: space.bytes, inodes: Number.isFinite(space.inodes) ? space.inodes : null },
+    space:
+      space === undefined ? null : { bytes: space.bytes, inodes: Number.isFinite(space.inodes) ? space.inodes : null },
     done,
     moreDone: keys.length > doneAtOnce,
     lanes: files.list(spool.lanes).map((lane) => {

@@ -1,12 +1,12 @@
 /** hpc_queuer: answers one submitter on stdin and stdout. The only file here that reads argv and builds the real world. */
-import { createHash, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
 import { needMark } from '../contract/protocol.ts'
 import { spoolAt } from '../contract/spool.ts'
 import { realClock } from '../system/clock.ts'
+import { sha256 } from '../system/digest.ts'
 import { Files } from '../system/files.ts'
 import { lineLog } from '../system/logger.ts'
 import { realOs } from '../system/os.ts'
@@ -28,21 +28,24 @@ async function main(): Promise<number> {
     process.stdout.write(`${usage}\n`)
     return process.argv.includes('--help') ? 0 : 64
   }
+  const files = new Files(realOs)
   for (const [name, file] of [
     ['digest', self],
     ['runner-digest', join(dirname(self), 'hpc_runner')],
   ] as const) {
     const digest = option(name)
-    if (digest !== undefined && createHash('sha256').update(readFileSync(file)).digest('hex') !== digest) {
+    if (digest !== undefined && sha256(files.read(file) ?? '') !== digest) {
       process.stdout.write(`${needMark}programs: damaged\n`)
       return 69
     }
   }
   await serve(
     {
-      files: new Files(realOs),
+      files,
       clock: realClock,
-      log: lineLog(realClock, process.argv.includes('--debug') ? 'debug' : 'warn', (line) => process.stderr.write(line)),
+      log: lineLog(realClock, process.argv.includes('--debug') ? 'debug' : 'warn', (line) =>
+        process.stderr.write(line),
+      ),
       spool: spoolAt(workspace),
       run: runCommand,
       uuid: randomUUID,

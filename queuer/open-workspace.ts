@@ -47,7 +47,11 @@ function ensureMarker(queuer: Queuer, hello: Hello): WorkspaceMarker | Refusal {
   }
   const marker = files.readJson<WorkspaceMarker>(spool.marker)
   if (marker === undefined || typeof marker.uuid !== 'string') {
-    return refuse(`the marker ${spool.marker} is not whole`, 'another gateway may be writing it; else remove it', 'transient')
+    return refuse(
+      `the marker ${spool.marker} is not whole`,
+      'another gateway may be writing it; else remove it',
+      'transient',
+    )
   }
   if (marker.format > spoolFormat) {
     return refuse(

@@ -5,9 +5,9 @@
 import { join } from 'node:path'
 import { idOfKey, isJobId, isSafeName, spoolFormat } from '../contract/spool.ts'
 import type { JobRecord } from '../contract/spool-records.ts'
-import { isFileName } from './receive.ts'
-import type { Queuer } from './queuer.ts'
 import { locate } from './audit.ts'
+import type { Queuer } from './queuer.ts'
+import { isFileName } from './receive.ts'
 
 /** Everything a record from the wire must be before it becomes paths. */
 export function checkRecord(record: JobRecord): string | undefined {

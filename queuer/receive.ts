@@ -3,8 +3,8 @@ import { createHash, type Hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Request } from '../contract/protocol.ts'
 import { isJobId, isSafeName } from '../contract/spool.ts'
-import type { Queuer } from './queuer.ts'
 import { O_CREAT, O_NOFOLLOW, O_RDWR } from '../system/os.ts'
+import type { Queuer } from './queuer.ts'
 
 type Stage = Extract<Request, { type: 'stage' }>
 type Part = Extract<Request, { type: 'part' }>
@@ -27,7 +27,12 @@ interface Upload {
 /** A base name as it may come over the wire: one segment, none of the special ones. */
 export function isFileName(name: unknown): name is string {
   return (
-    typeof name === 'string' && name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0')
+    typeof name === 'string' &&
+    name !== '' &&
+    name !== '.' &&
+    name !== '..' &&
+    !name.includes('/') &&
+    !name.includes('\0')
   )
 }
 
@@ -76,7 +81,8 @@ export class Receiver {
     const path = join(upload.dir, 'job', 'input', request.file)
     const file = upload.open.get(request.file) ?? this.#open(path, request.offset)
     upload.open.set(request.file, file)
-    if (file.size !== request.offset) throw new Error(`piece at ${request.offset} of "${request.file}" came at ${file.size}`)
+    if (file.size !== request.offset)
+      throw new Error(`piece at ${request.offset} of "${request.file}" came at ${file.size}`)
     for (let done = 0; done < body.length; ) {
       done += os.writeSync(file.fd, body, done, body.length - done, file.size + done)
     }
@@ -88,7 +94,9 @@ export class Receiver {
     try {
       if (file.size !== request.last.size || sha256 !== request.last.sha256) {
         os.unlinkSync(path)
-        throw new Error(`"${request.file}" arrived as ${file.size} bytes ${sha256}, not as ${request.last.size} bytes ${request.last.sha256}`)
+        throw new Error(
+          `"${request.file}" arrived as ${file.size} bytes ${sha256}, not as ${request.last.size} bytes ${request.last.sha256}`,
+        )
       }
       os.fchmodSync(file.fd, (request.last.mode & 0o777) | 0o600)
       os.fsyncSync(file.fd)
@@ -115,7 +123,10 @@ export class Receiver {
   }
 
   /** The upload of a job, whole and verified, or what is wrong with it. Forgets it either way. */
-  finish(id: string, wanted: readonly { path: string; size: number; sha256: string }[]): { dir: string } | { fault: string } {
+  finish(
+    id: string,
+    wanted: readonly { path: string; size: number; sha256: string }[],
+  ): { dir: string } | { fault: string } {
     const upload = this.#uploads.get(id)
     if (upload === undefined) return { fault: 'nothing was uploaded for it' }
     this.#uploads.delete(id)

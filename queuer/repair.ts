@@ -1,5 +1,6 @@
 /** Keys of runners that have ended or are proven dead go back to where they belong; that counts as work. */
 import { join } from 'node:path'
+import { jobMark, markName } from '../contract/job-mark.ts'
 import { idOfKey, keysIn, laneOfRunner } from '../contract/spool.ts'
 import type { JobRecord, ObserverTime, RunnerEnd } from '../contract/spool-records.ts'
 import type { Allocation, Answer } from '../scheduler/scheduler.ts'
@@ -7,7 +8,6 @@ import { type Attempt, countedExit, endAttempt, readAttempts, readResult } from 
 import { finishAttempt } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { isAlive, processesMarked } from '../system/process.ts'
-import { jobMark, markName } from '../contract/job-mark.ts'
 import { lookAtRunner, type RunnerSight } from './decide-runners.ts'
 import { type KnownRunner, readRunners } from './lane-files.ts'
 import type { Pass, Queuer } from './queuer.ts'
@@ -43,7 +43,9 @@ export function noteDeadRunners(
   const runners = readRunners(queuer, lane)
   for (const runner of runners) {
     if (runner.end !== undefined) continue
-    const newer = runners.some(({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner))
+    const newer = runners.some(
+      ({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner),
+    )
     const live = queue.certain
       ? !newer && queue.value.some(({ identity, state }) => identity.endsWith(`/${runner.nonce}`) && state !== 'ending')
       : undefined
@@ -94,7 +96,14 @@ export async function returnKeys(queuer: Queuer): Promise<number> {
   return moved
 }
 
-async function returnKey(queuer: Queuer, runner: string, lane: string, key: string, end: RunnerEnd, together: number): Promise<boolean> {
+async function returnKey(
+  queuer: Queuer,
+  runner: string,
+  lane: string,
+  key: string,
+  end: RunnerEnd,
+  together: number,
+): Promise<boolean> {
   const { files, spool } = queuer
   const id = idOfKey(key)
   if (id === undefined) return false

@@ -1,8 +1,9 @@
 /** One conversation with a submitter: requests in, answers out, until stdin ends. Requests are done in order; only `ensure` runs beside. */
-import type { Readable, Writable } from 'node:stream'
+
 import { once } from 'node:events'
-import { type Answer, encodeFrame, FrameReader, protocolVersion, readyMark, type Request } from '../contract/protocol.ts'
+import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
+import { encodeFrame, FrameReader, protocolVersion, type Request, readyMark } from '../contract/protocol.ts'
 import { locate } from './audit.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
@@ -34,7 +35,12 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
     }
   } catch (error) {
     if (!(error instanceof Overtaken)) throw error
-    await send({ type: 'refused', why: error.message, hint: 'nothing to do: the newer pass goes on', code: 'transient' })
+    await send({
+      type: 'refused',
+      why: error.message,
+      hint: 'nothing to do: the newer pass goes on',
+      code: 'transient',
+    })
   } finally {
     await conversation.end()
     await send({ type: 'ended' })

@@ -46,7 +46,10 @@ export function isUnsettled(queuer: Queuer, pass: Pass, lane: string, queue: Ans
     return true
   }
   if (pass.observer.ms - first.ms < settleMs) return true
-  settleIntent(queuer, lane, intent.number, { outcome: 'absent', why: 'two certain answers a minute apart did not show it' })
+  settleIntent(queuer, lane, intent.number, {
+    outcome: 'absent',
+    why: 'two certain answers a minute apart did not show it',
+  })
   return false
 }
 
@@ -86,7 +89,8 @@ export async function submitRunner(
   const { files, spool } = queuer
   const paths = spool.lane(shape.lane)
   const highest: Intent | undefined = readIntents(queuer, shape.lane).at(-1)
-  if (highest !== undefined && highest.end === undefined) return { action: 'waiting', trouble: 'another submission is under way' }
+  if (highest !== undefined && highest.end === undefined)
+    return { action: 'waiting', trouble: 'another submission is under way' }
   const number = (highest?.number ?? 0) + 1
   const nonce = queuer.uuid().replaceAll('-', '').slice(0, 16)
   const record: IntentRecord = { nonce, by: pass.gateway, at: isoTime(queuer.clock.now()) }
@@ -96,7 +100,9 @@ export async function submitRunner(
   const queue = await askQueue()
   if (!queue.certain || !stillNeeded(queue)) {
     settleIntent(queuer, shape.lane, number, { outcome: 'not-needed' })
-    return queue.certain ? { action: 'none' } : { action: 'waiting', trouble: `the scheduler did not answer: ${queue.why}` }
+    return queue.certain
+      ? { action: 'none' }
+      : { action: 'waiting', trouble: `the scheduler did not answer: ${queue.why}` }
   }
   const wanted = request(queuer, pass, shape, nonce)
   files.createExclusive(wanted.script, trampoline(queuer, shape, scheduler, nonce, wanted.identity), 0o700)

@@ -5,7 +5,13 @@ import type { LaneShape } from '../contract/spool-records.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
 import type { Queuer } from './queuer.ts'
 
-export function trampoline(queuer: Queuer, shape: LaneShape, scheduler: Scheduler, nonce: string, identity: string): string {
+export function trampoline(
+  queuer: Queuer,
+  shape: LaneShape,
+  scheduler: Scheduler,
+  nonce: string,
+  identity: string,
+): string {
   const own = join(queuer.spool.programs, 'node', 'bin', 'node')
   const program = join(queuer.programDir, 'hpc_runner')
   const args = ['--workspace', queuer.spool.root, '--lane', shape.lane, '--nonce', nonce].map(shellQuoted).join(' ')

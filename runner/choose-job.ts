@@ -1,8 +1,9 @@
 /** What to do with a job that a runner took: a pure choice over its attempts. And which jobs fit what is left of the walltime. */
-import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
+
 import type { Exit } from '../contract/exit-file.ts'
-import { type Attempt, countedExit } from '../spool/attempt.ts'
+import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
 import { renderDuration } from '../contract/units.ts'
+import { type Attempt, countedExit } from '../spool/attempt.ts'
 
 export type Choice =
   /** It has ended; its key belongs among the done ones. */
@@ -47,7 +48,8 @@ const sharedDeaths = ['died-together', 'interrupted', 'preempted']
 
 /** The sentence that ends a job which used up its attempts; undefined while it has some left. */
 export function atLimit(job: JobRecord, attempts: readonly Attempt[]): string | undefined {
-  const count = (causes: readonly string[]) => attempts.filter(({ end }) => end !== undefined && causes.includes(end.cause)).length
+  const count = (causes: readonly string[]) =>
+    attempts.filter(({ end }) => end !== undefined && causes.includes(end.cause)).length
   const last = attempts.at(-1)
   const where = `the last on ${last?.record?.node ?? 'an unknown node'} in ${last?.record?.runner ?? 'an unknown allocation'}`
   const own = count(ownDeaths)

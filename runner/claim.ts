@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { idOfKey, keysIn } from '../contract/spool.ts'
 import type { JobRecord } from '../contract/spool-records.ts'
 import { fits, tooLong } from './choose-job.ts'
-import { remainingMs, type Runner } from './runner.ts'
+import { type Runner, remainingMs } from './runner.ts'
 
 export interface Claimed {
   readonly key: string

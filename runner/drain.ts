@@ -3,7 +3,7 @@ import type { RunnerEnd } from '../contract/spool-records.ts'
 import { announceClosing, releaseSeat, type Seat, stillSeated, takeSeat, withdrawClosing } from '../spool/seat.ts'
 import { Queue } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
-import { remainingMs, type Runner } from './runner.ts'
+import { type Runner, remainingMs } from './runner.ts'
 import type { Slots } from './slots.ts'
 import { Uploads } from './uploads.ts'
 

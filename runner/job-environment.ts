@@ -5,12 +5,28 @@ const allowed = new Set(
     ' ',
   ),
 )
-const allowedPrefixes = ['LC_', 'SLURM_', 'SLURMD_', 'LMOD_', 'MODULES_', 'BASH_FUNC_', 'SINGULARITY', 'APPTAINER', 'LSB_', 'SGE_', 'PE_', '__LMOD', 'OMP_', 'NVIDIA_']
+const allowedPrefixes = [
+  'LC_',
+  'SLURM_',
+  'SLURMD_',
+  'LMOD_',
+  'MODULES_',
+  'BASH_FUNC_',
+  'SINGULARITY',
+  'APPTAINER',
+  'LSB_',
+  'SGE_',
+  'PE_',
+  '__LMOD',
+  'OMP_',
+  'NVIDIA_',
+]
 
 export function siteEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && (allowed.has(name) || allowedPrefixes.some((prefix) => name.startsWith(prefix)))) kept[name] = value
+    if (value !== undefined && (allowed.has(name) || allowedPrefixes.some((prefix) => name.startsWith(prefix))))
+      kept[name] = value
   }
   return kept
 }
@@ -18,7 +34,12 @@ export function siteEnvironment(environment: Readonly<Record<string, string | un
 /** GPUs the allocation may use, in the order the scheduler names them; none when it does not tell. */
 export function visibleGpus(environment: Readonly<Record<string, string | undefined>>): string[] {
   const text = environment.CUDA_VISIBLE_DEVICES ?? environment.SLURM_JOB_GPUS ?? ''
-  return text === 'NoDevFiles' ? [] : text.split(',').map((gpu) => gpu.trim()).filter((gpu) => gpu !== '')
+  return text === 'NoDevFiles'
+    ? []
+    : text
+        .split(',')
+        .map((gpu) => gpu.trim())
+        .filter((gpu) => gpu !== '')
 }
 
 /** The GPUs of one slot: an equal share when they divide, else all of them. */

@@ -49,7 +49,9 @@ async function main(): Promise<number> {
   const runner: Runner = {
     files,
     clock,
-    log: lineLog(clock, process.argv.includes('--debug') || shape.debug === true ? 'debug' : 'info', (line) => process.stderr.write(line)),
+    log: lineLog(clock, process.argv.includes('--debug') || shape.debug === true ? 'debug' : 'info', (line) =>
+      process.stderr.write(line),
+    ),
     spool,
     lane,
     shape,
@@ -86,7 +88,12 @@ async function main(): Promise<number> {
   files.publish(lane.runner(id), `${JSON.stringify(record)}\n`)
   const heartbeat = new Heartbeat(runner)
   const leave = (how: RunnerEnd['how'], detail?: string) => {
-    const end: RunnerEnd = { how, at: isoTime(clock.now()), jobs: heartbeat.jobs, ...(detail === undefined ? {} : { detail }) }
+    const end: RunnerEnd = {
+      how,
+      at: isoTime(clock.now()),
+      jobs: heartbeat.jobs,
+      ...(detail === undefined ? {} : { detail }),
+    }
     heartbeat.stop()
     files.createExclusive(`${lane.runner(id)}.end`, `${JSON.stringify(end)}\n`)
     if (files.list(spool.running(id)).length === 0) files.removeTree(spool.running(id))
@@ -99,7 +106,10 @@ async function main(): Promise<number> {
       const argv = ['/bin/bash', '-c', shape.preflight] as const
       const reply = await runCommand({ argv, env: siteEnvironment(process.env) }, 120_000)
       if (reply.code !== 0) {
-        leave('preflight', `preflight failed on ${runner.node} with ${reply.code}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`)
+        leave(
+          'preflight',
+          `preflight failed on ${runner.node} with ${reply.code}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`,
+        )
         return 69
       }
     }

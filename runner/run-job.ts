@@ -1,9 +1,9 @@
 /** One attempt of one job: number taken, folder ready, script rendered, wrapper spawned, exit awaited, result written. */
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
 import { type Exit, parseExitFile, wrapperText } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
+import { renderJob } from '../contract/render-job.ts'
 import type { AttemptRecord, EndCause, JobRecord } from '../contract/spool-records.ts'
 import { renderDuration } from '../contract/units.ts'
 import { endAttempt, isLatestAttempt, openAttempt } from '../spool/attempt.ts'
@@ -11,10 +11,9 @@ import { type Ended, finishAttempt, finishWithout } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { digestOf } from '../system/digest.ts'
 import { COPY_CLONE, errno, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
-import { processesMarked } from '../system/process.ts'
-import { dropKey, type Claimed, handOver, returnToQueue } from './claim.ts'
+import { processesMarked, startDetached } from '../system/process.ts'
+import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
 import { gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
-import { renderJob } from '../contract/render-job.ts'
 import type { Runner } from './runner.ts'
 import { stopProcesses, wrapperName } from './stop-processes.ts'
 
@@ -25,7 +24,12 @@ const watchMs = 500
 const settleMs = 250
 
 /** Takes the attempt's number; undefined when somebody else has. */
-export function takeAttempt(runner: Runner, job: JobRecord, attempt: number, fence?: AttemptRecord['fence']): AttemptRecord | undefined {
+export function takeAttempt(
+  runner: Runner,
+  job: JobRecord,
+  attempt: number,
+  fence?: AttemptRecord['fence'],
+): AttemptRecord | undefined {
   const { clock } = runner
   const record: AttemptRecord = {
     nonce: runner.uuid(),
@@ -54,7 +58,8 @@ async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): P
     files.os.copyFileSync(join(spool.workDir(job.id, 1), 'input', path), copy, COPY_CLONE)
     const fd = files.os.openSync(copy, O_RDONLY | O_NOFOLLOW)
     try {
-      if ((await digestOf(files.os, fd)).sha256 !== sha256) throw new Error(`its input "${path}" was changed by an earlier attempt`)
+      if ((await digestOf(files.os, fd)).sha256 !== sha256)
+        throw new Error(`its input "${path}" was changed by an earlier attempt`)
     } finally {
       files.os.closeSync(fd)
     }
@@ -67,7 +72,10 @@ async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): P
 export function abort(runner: Runner, claimed: Claimed, attempt: number, ended: Ended): void {
   const state = ended.state === 'cancelled' ? 'cancelled' : 'aborted'
   const fence = takeAttempt(runner, claimed.job, attempt, state)
-  if (fence === undefined) return dropKey(runner, claimed)
+  if (fence === undefined) {
+    dropKey(runner, claimed)
+    return
+  }
   finishWithout(runner.files, runner.spool, claimed.job, fence, ended, runner.uuid())
   handOver(runner, claimed)
 }
@@ -83,7 +91,13 @@ export interface RunningJob {
 }
 
 /** Starts a job in a slot. Undefined when it came to its end, or to somebody else, without being started. */
-export async function startJob(runner: Runner, claimed: Claimed, attempt: number, slot: number, slots: number): Promise<RunningJob | undefined> {
+export async function startJob(
+  runner: Runner,
+  claimed: Claimed,
+  attempt: number,
+  slot: number,
+  slots: number,
+): Promise<RunningJob | undefined> {
   const { files, spool, shape } = runner
   const { job } = claimed
   const control = spool.control(job.id)
@@ -107,25 +121,25 @@ export async function startJob(runner: Runner, claimed: Claimed, attempt: number
     return undefined
   }
   const gpus = gpusOfSlot(visibleGpus(runner.environment), slots, slot)
-  const child = spawn(
-    '/bin/sh',
-    ['-c', wrapperText, wrapperName, control.script(attempt), workDir, control.stdout(attempt), control.stderr(attempt), control.exit(attempt)],
+  const wrapperEnded = startDetached(
+    [
+      '/bin/sh',
+      '-c',
+      wrapperText,
+      wrapperName,
+      control.script(attempt),
+      workDir,
+      control.stdout(attempt),
+      control.stderr(attempt),
+      control.exit(attempt),
+    ],
     {
-      detached: true,
-      stdio: 'ignore',
-      cwd: '/',
-      env: {
-        ...siteEnvironment(runner.environment),
-        ...(slots > 1 && gpus.length > 0 ? { CUDA_VISIBLE_DEVICES: gpus.join(',') } : {}),
-        ...environment,
-        [markName]: jobMark(job.id, attempt),
-      },
+      ...siteEnvironment(runner.environment),
+      ...(slots > 1 && gpus.length > 0 ? { CUDA_VISIBLE_DEVICES: gpus.join(',') } : {}),
+      ...environment,
+      [markName]: jobMark(job.id, attempt),
     },
   )
-  const wrapperEnded = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve())
-    child.once('error', () => resolve())
-  })
   return attend(runner, claimed, record, wrapperEnded)
 }
 
@@ -157,7 +171,10 @@ function attend(runner: Runner, claimed: Claimed, record: AttemptRecord, wrapper
       const cancel = files.readJson<{ cause: 'cancelled' | 'aborted'; why: string }>(control.cancel)
       if (cancel !== undefined) endedByUs = { state: cancel.cause, message: cancel.why }
       else if (job.timeMs !== undefined && clock.monotonicMs() - startedMs > job.timeMs) {
-        endedByUs = { state: 'done', message: `The script ran longer than its time of ${renderDuration(job.timeMs)} and was ended` }
+        endedByUs = {
+          state: 'done',
+          message: `The script ran longer than its time of ${renderDuration(job.timeMs)} and was ended`,
+        }
       }
       if (endedByUs !== undefined) stop(graceMs)
     }
@@ -211,7 +228,11 @@ function killed(exit: Exit | undefined): boolean {
   return exit === undefined || exit.rc === -15 || exit.rc === -9 || exit.rc === 143 || exit.rc === 137
 }
 
-function recordEnd(runner: Runner, control: ReturnType<Runner['spool']['control']>, record: AttemptRecord, cause: EndCause): void {
+function recordEnd(
+  runner: Runner,
+  control: ReturnType<Runner['spool']['control']>,
+  record: AttemptRecord,
+  cause: EndCause,
+): void {
   endAttempt(runner.files, control, record.attempt, { cause, at: isoTime(runner.clock.now()), by: runner.id })
 }
-

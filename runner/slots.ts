@@ -1,13 +1,13 @@
 /** The jobs at work in this allocation, side by side in `slots` places. */
 import { jobMark, markName } from '../contract/job-mark.ts'
+import { laneOfRunner } from '../contract/spool.ts'
 import type { EndCause, JobRecord } from '../contract/spool-records.ts'
 import { readAttempts, readResult } from '../spool/attempt.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { runnerEnd } from '../spool/seat.ts'
-import { laneOfRunner } from '../contract/spool.ts'
 import { processesMarked } from '../system/process.ts'
-import { type Claimed, dropKey, handOver, type Queue } from './claim.ts'
 import { type Choice, chooseForJob } from './choose-job.ts'
+import { type Claimed, dropKey, handOver, type Queue } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import { abort, adoptJob, type RunningJob, startJob } from './run-job.ts'
 import type { Runner } from './runner.ts'
@@ -53,7 +53,8 @@ export class Slots {
       attempts: readAttempts(files, control),
       hasEnded: (runner) => runnerEnd(files, spool.lane(laneOfRunner(runner)), runner) !== undefined,
       livesHere: (attempt) =>
-        attempt.bootId === this.#runner.bootId && processesMarked(markName, jobMark(job.id, attempt.attempt)).length > 0,
+        attempt.bootId === this.#runner.bootId &&
+        processesMarked(markName, jobMark(job.id, attempt.attempt)).length > 0,
     })
   }
 
@@ -114,7 +115,11 @@ export class Slots {
   /** Settles when a job has ended; a waiting suspect is started when all others have. Throws what went wrong with a job's files. */
   async change(atMostMs: number): Promise<void> {
     const running = [...this.#running.values()].map(({ ended }) => ended)
-    if (running.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(running).catch(() => undefined))
+    if (running.length > 0)
+      await this.#runner.clock.within(
+        atMostMs,
+        Promise.race(running).catch(() => undefined),
+      )
     if (this.#fault !== undefined) throw this.#fault
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {

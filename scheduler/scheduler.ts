@@ -2,6 +2,7 @@
  * What a batch scheduler must say. A scheduler is pairs of pure functions: a command out, a reply in; the queuer runs the commands.
  * It never guesses: a reply that does not certainly answer the question is an Unknown, which is neither "none" nor "gone".
  */
+import type { AllocationState } from '../contract/spool-records.ts'
 
 /** A command to run on the login node, no shell in between. `stdin` is fed whole. */
 export interface Command {
@@ -46,7 +47,7 @@ export interface AllocationRequest {
   readonly options: readonly string[]
 }
 
-export type AllocationState = 'pending' | 'running' | 'ending' | 'unknown'
+export type { AllocationState }
 
 /** An allocation the scheduler still keeps. `reason` is the scheduler's own word for why it waits. */
 export interface Allocation {

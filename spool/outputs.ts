@@ -103,7 +103,9 @@ export async function findOutputs(
     }
     const entry = stats?.isFile() === true ? await describeFile(files.os, place, '') : undefined
     if (entry === undefined) {
-      wrong.push(`output "${name}" (output_map key "${key}") is a link or special file; only regular files and folders are taken`)
+      wrong.push(
+        `output "${name}" (output_map key "${key}") is a link or special file; only regular files and folders are taken`,
+      )
     } else outputs.push({ key, name, kind: 'file', files: [entry], folders: [] })
   }
   return { outputs, missing, wrong, warnings }

@@ -16,7 +16,10 @@ export function runnerEnd(files: Files, lane: LanePaths, runner: string): Runner
 }
 
 /** Who sits where: the highest number of each seat, unless released. */
-export function readSeats(files: Files, lane: LanePaths): { seat: number; number: number; runner: string; closing: boolean }[] {
+export function readSeats(
+  files: Files,
+  lane: LanePaths,
+): { seat: number; number: number; runner: string; closing: boolean }[] {
   const names = files.list(lane.seats)
   const present = new Set(names)
   const seats = new Set(names.map((name) => /^(\d+)\.\d+$/.exec(name)?.[1]).filter((seat) => seat !== undefined))
@@ -49,7 +52,8 @@ export function takeSeat(files: Files, lane: LanePaths, maxRunners: number, hold
 export function stillSeated(files: Files, lane: LanePaths, seat: Seat): boolean {
   const names = files.list(lane.seats)
   return (
-    (numbersIn(names, `${seat.seat}.`).at(-1) ?? 0) === seat.number && !names.includes(`${seat.seat}.${seat.number}.released`)
+    (numbersIn(names, `${seat.seat}.`).at(-1) ?? 0) === seat.number &&
+    !names.includes(`${seat.seat}.${seat.number}.released`)
   )
 }
 

@@ -1,17 +1,18 @@
 /** Accepting one job: one rename, one read from one descriptor, one decision, one publication of the file over itself. */
-import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
+
 import type { JobDescription } from '../contract/job-description.ts'
+import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
 import { makeKey } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
-import { jobFile, readRegular, type ReadFile } from './dropbox.ts'
+import { jobFile, type ReadFile, readRegular } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import type { Lock } from './lock.ts'
 import { type Plan, planAndCheck } from './plan-job.ts'
 import type { Look } from './readiness.ts'
-import { holderOf, reserve } from './reservations.ts'
 import { describeSubmitted } from './remote-names.ts'
+import { holderOf, reserve } from './reservations.ts'
 import type { HpcNode } from './submitted-file.ts'
 import type { Turns } from './turns.ts'
 
@@ -44,9 +45,14 @@ export function acceptJob(desk: Desk, name: string, id: string, look: Look | und
   const { files } = gateway
   const paths = jobFile(gateway, name)
   lock.check()
-  if (files.exists(paths.submitted)) return { outcome: 'waiting', why: 'a job of this name is under way', accepted: false }
+  if (files.exists(paths.submitted))
+    return { outcome: 'waiting', why: 'a job of this name is under way', accepted: false }
   if (files.exists(paths.finished)) {
-    return { outcome: 'waiting', why: 'the result of an earlier job of this name has not been taken away', accepted: false }
+    return {
+      outcome: 'waiting',
+      why: 'the result of an earlier job of this name has not been taken away',
+      accepted: false,
+    }
   }
   if (!files.move(paths.job, paths.submitted)) return { outcome: 'gone' }
   return acceptRaw(desk, name, id, look)
@@ -59,14 +65,19 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
   const read = readRegular(gateway, paths.submitted)
   if (read === undefined) return { outcome: 'gone' }
   if ('fault' in read) return refuseUnread(desk, name, id, read.fault)
-  if (look !== undefined && (look.inode !== read.stats.ino || look.size !== read.stats.size || look.mtimeMs !== read.stats.mtimeMs)) {
+  if (
+    look !== undefined &&
+    (look.inode !== read.stats.ino || look.size !== read.stats.size || look.mtimeMs !== read.stats.mtimeMs)
+  ) {
     // somebody still writes it: back it goes, for the next pass to look at
     if (!gateway.files.exists(paths.job)) gateway.files.os.renameSync(paths.submitted, paths.job)
     return { outcome: 'waiting', why: 'it changed while it was looked at', accepted: false }
   }
   const hpc = firstNode(desk, name, id, read)
   const reading = readDescription(read.bytes, `${name}.job`)
-  const plan = reading.ok ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid }) : reading.problems
+  const plan = reading.ok
+    ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid })
+    : reading.problems
   if (Array.isArray(plan) || !reading.ok) {
     const problems = Array.isArray(plan) ? plan : []
     const message = parseDescriptionProblems(problems, `${name}.job`)

@@ -1,7 +1,7 @@
 /** The dropbox's share of a pass, under the accept lock: new jobs in, bad ones refused, cancelled ones ended, all else told what it waits for. */
 import { describeError } from '../contract/errors.ts'
-import { makeJobId } from '../contract/spool.ts'
 import { readDescription } from '../contract/read-description.ts'
+import { makeJobId } from '../contract/spool.ts'
 import { type Acceptance, acceptJob, acceptRaw, type Desk, heldBy, type JobToSend } from './accept-job.ts'
 import { jobFile, type Names, readRegular, sortNames } from './dropbox.ts'
 import { finishUnsent } from './finish-unsent.ts'
@@ -63,7 +63,11 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const job of before) resume(desk, job, names, result, pending, note)
   for (const { name, id, look } of arrivals) {
-    note(name, id, guarded(desk, name, () => acceptJob(desk, name, id, look)))
+    note(
+      name,
+      id,
+      guarded(desk, name, () => acceptJob(desk, name, id, look)),
+    )
   }
   if (result.accepted > 0 || arrivals.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
   desk.turns.save()
@@ -96,7 +100,11 @@ function guarded(desk: Desk, name: string, act: () => Acceptance): Acceptance {
 }
 
 /** New files that are complete, oldest first. All that are not sure yet are waited for once, together. */
-async function findReady(desk: Desk, names: Names, result: Accepted): Promise<{ name: string; look: Look | undefined }[]> {
+async function findReady(
+  desk: Desk,
+  names: Names,
+  result: Accepted,
+): Promise<{ name: string; look: Look | undefined }[]> {
   const { gateway } = desk
   const { clock, config } = gateway
   const looksPath = statePaths(config.state).looks
@@ -145,9 +153,13 @@ async function findReady(desk: Desk, names: Names, result: Accepted): Promise<{ 
     await clock.sleep(config.settleMs)
     for (const name of again) lookAt(name)
   }
-  for (const name of Object.keys(looks)) result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
-  if (JSON.stringify(looks) !== JSON.stringify(remembered)) gateway.files.replace(looksPath, `${JSON.stringify(looks)}\n`)
-  return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1)).map(({ name, look }) => ({ name, look }))
+  for (const name of Object.keys(looks))
+    result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
+  if (JSON.stringify(looks) !== JSON.stringify(remembered))
+    gateway.files.replace(looksPath, `${JSON.stringify(looks)}\n`)
+  return ready
+    .sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
+    .map(({ name, look }) => ({ name, look }))
 }
 
 /** A job accepted by an earlier pass that is not known to have reached its site. */
@@ -165,7 +177,11 @@ function resume(
   if (found === undefined) return
   if (found === 'raw') {
     const id = job.id === '' ? makeJobId(gateway.host, gateway.uuid()) : job.id
-    note(job.name, id, guarded(desk, job.name, () => acceptRaw(desk, job.name, id)))
+    note(
+      job.name,
+      id,
+      guarded(desk, job.name, () => acceptRaw(desk, job.name, id)),
+    )
     return
   }
   const { hpc } = found
@@ -190,7 +206,14 @@ function guardedRead(desk: Desk, name: string): Submitted | 'raw' | undefined {
 
 function finishAgain(desk: Desk, found: Submitted): void {
   const block = found.job as { state?: 'done' | 'aborted' | 'cancelled'; message?: string }
-  finishUnsent(desk.gateway, desk.lock, found.original, found.hpc, block.state ?? 'aborted', block.message ?? 'The job was ended')
+  finishUnsent(
+    desk.gateway,
+    desk.lock,
+    found.original,
+    found.hpc,
+    block.state ?? 'aborted',
+    block.message ?? 'The job was ended',
+  )
 }
 
 /** Plans a waiting job anew: the config, its template or its files may have changed while it waited. */
@@ -210,7 +233,10 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
   if (spentMs > (description.expiryMs ?? gateway.config.expiryMs)) {
     release(gateway, hpc.id, destinations)
     withdrawJob(desk, hpc)
-    return end('aborted', `The site "${hpc.site}" could not be reached until the job's expiry ran out; drop it again when it answers`)
+    return end(
+      'aborted',
+      `The site "${hpc.site}" could not be reached until the job's expiry ran out; drop it again when it answers`,
+    )
   }
   const plan = planAndCheck(gateway, hpc.owner, description, { id: hpc.id, name: hpc.name, gateway: desk.uuid })
   if (Array.isArray(plan)) {
@@ -223,7 +249,9 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
   reserve(gateway, { id: hpc.id, name: hpc.name }, destinations)
   const key = hpc.key ?? plan.record.key
   const planned = { ...plan, record: { ...plan.record, key } }
-  return { job: { hpc: { ...hpc, ...describeSubmitted(planned, description, key) }, original, description, plan: planned } }
+  return {
+    job: { hpc: { ...hpc, ...describeSubmitted(planned, description, key) }, original, description, plan: planned },
+  }
 }
 
 /** It is not known to have been published, which is not known not to: its site is told. */
@@ -254,8 +282,15 @@ function endCancelled(desk: Desk, names: Names, result: Accepted, pending: Pendi
       withdrawJob(desk, hpc)
       finishUnsent(gateway, lock, found.original, hpc, 'cancelled', 'The job was cancelled before it was sent')
       appendEvents(gateway, [{ event: 'cancelled', id: hpc.id, name }])
-      pending.splice(pending.findIndex((job) => job.id === hpc.id), 1)
-      for (const [site, jobs] of result.toSend) result.toSend.set(site, jobs.filter((job) => job.hpc.id !== hpc.id))
+      pending.splice(
+        pending.findIndex((job) => job.id === hpc.id),
+        1,
+      )
+      for (const [site, jobs] of result.toSend)
+        result.toSend.set(
+          site,
+          jobs.filter((job) => job.hpc.id !== hpc.id),
+        )
     } else if (hpc.site !== undefined) result.cancels.push({ id: hpc.id, name, site: hpc.site })
   }
 }

@@ -7,7 +7,7 @@ import { readDescription } from '../contract/read-description.ts'
 import type { ObserverTime } from '../contract/spool-records.ts'
 import type { Site } from './config.ts'
 import { finishUnsent } from './finish-unsent.ts'
-import { statePaths, type Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
 import type { Lock } from './lock.ts'
 import { allSubmitted, readPending } from './pending.ts'
@@ -22,7 +22,8 @@ const apartMs = 600_000
 /** Ids of a site's jobs in flight, when it is time to ask for them. */
 export function auditIds(gateway: Gateway, site: Site, state: SiteState, now: ObserverTime): string[] {
   const suspects = Object.keys(readSuspects(gateway, site.name))
-  const due = state.lastAudit === undefined || state.lastAudit.bootId !== now.bootId || now.ms - state.lastAudit.ms >= everyMs
+  const due =
+    state.lastAudit === undefined || state.lastAudit.bootId !== now.bootId || now.ms - state.lastAudit.ms >= everyMs
   if (!due) return suspects
   const pending = new Set((readPending(gateway) ?? []).map(({ name }) => name))
   const ids: string[] = []
@@ -66,7 +67,12 @@ export function giveUpLost(gateway: Gateway, lock: Lock, report: SiteReport): vo
       const message = `The site "${report.site}" has lost this job: its workspace is there and knows nothing of it (scratch cleaned?); drop it again`
       finishUnsent(gateway, lock, found.original, found.hpc, 'aborted', message)
       const reading = readDescription(found.original, `${name}.job`)
-      if (reading.ok) release(gateway, found.hpc.id, [...reading.description.outputs.values()].map(({ path }) => path))
+      if (reading.ok)
+        release(
+          gateway,
+          found.hpc.id,
+          [...reading.description.outputs.values()].map(({ path }) => path),
+        )
       appendEvents(gateway, [{ event: 'aborted', id: found.hpc.id, name, note: message }])
     }
   }

@@ -47,7 +47,11 @@ export interface OpenInput {
 }
 
 /** Opens an input for reading, or says why not. `transient`: another try may help. */
-export function openInput(gateway: Gateway, owner: Owner, path: string): OpenInput | { readonly fault: string; readonly transient: boolean } {
+export function openInput(
+  gateway: Gateway,
+  owner: Owner,
+  path: string,
+): OpenInput | { readonly fault: string; readonly transient: boolean } {
   const { os } = gateway.files
   let fd: number
   try {
@@ -55,7 +59,8 @@ export function openInput(gateway: Gateway, owner: Owner, path: string): OpenInp
   } catch (error) {
     const code = errno(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return { fault: `${quoted(path)} does not exist`, transient: false }
-    if (code === 'EACCES' || code === 'EPERM') return { fault: `${quoted(path)} may not be read by the gateway; give it read permission`, transient: false }
+    if (code === 'EACCES' || code === 'EPERM')
+      return { fault: `${quoted(path)} may not be read by the gateway; give it read permission`, transient: false }
     if (code === 'ELOOP') return { fault: `${quoted(path)} is a link that leads in a circle`, transient: false }
     if (code === 'ENAMETOOLONG') return { fault: `${quoted(path)} has too long a name`, transient: false }
     if (code === 'ENXIO') return { fault: `${quoted(path)} is no regular file`, transient: false }
@@ -81,7 +86,11 @@ function judgeInput(gateway: Gateway, owner: Owner, fd: number, path: string, st
 }
 
 /** Whether an output may be delivered to `path`; the same check at acceptance and right before delivery. */
-export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { readonly fault: string; readonly transient: boolean } | undefined {
+export function judgeOutput(
+  gateway: Gateway,
+  owner: Owner,
+  path: string,
+): { readonly fault: string; readonly transient: boolean } | undefined {
   const { os } = gateway.files
   const dir = dirname(path)
   const fix = { transient: false }
@@ -90,10 +99,15 @@ export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { rea
     fd = os.openSync(dir, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
   } catch (error) {
     const code = errno(error)
-    if (code === 'ENOENT') return { fault: `${quoted(path)}: its folder ${quoted(dir)} does not exist; create it first`, ...fix }
+    if (code === 'ENOENT')
+      return { fault: `${quoted(path)}: its folder ${quoted(dir)} does not exist; create it first`, ...fix }
     if (code === 'ENOTDIR') return { fault: `${quoted(path)}: ${quoted(dir)} is no folder`, ...fix }
-    if (code === 'EACCES') return { fault: `${quoted(path)}: its folder ${quoted(dir)} may not be entered by the gateway`, ...fix }
-    return { fault: `${quoted(path)}: its folder ${quoted(dir)} cannot be opened: ${code ?? String(error)}`, transient: true }
+    if (code === 'EACCES')
+      return { fault: `${quoted(path)}: its folder ${quoted(dir)} may not be entered by the gateway`, ...fix }
+    return {
+      fault: `${quoted(path)}: its folder ${quoted(dir)} cannot be opened: ${code ?? String(error)}`,
+      transient: true,
+    }
   }
   try {
     const stats = os.fstatSync(fd)
@@ -110,9 +124,16 @@ export function judgeOutput(gateway: Gateway, owner: Owner, path: string): { rea
     }
     if (isTrusted(gateway, owner)) return undefined
     if (!isUnder(real, gateway.config.paths.outputs)) {
-      return { fault: `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`, ...fix }
+      return {
+        fault: `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`,
+        ...fix,
+      }
     }
-    if (!may(gateway, owner, stats, 3)) return { fault: `${quoted(path)}: its folder ${quoted(dir)} may not be written by the owner of the job file`, ...fix }
+    if (!may(gateway, owner, stats, 3))
+      return {
+        fault: `${quoted(path)}: its folder ${quoted(dir)} may not be written by the owner of the job file`,
+        ...fix,
+      }
     if (target !== undefined && (stats.mode & 0o1000) !== 0 && target.uid !== owner.uid && stats.uid !== owner.uid) {
       return { fault: `${quoted(path)} belongs to somebody else`, ...fix }
     }

@@ -27,12 +27,15 @@ export function misfit(job: JobDescription, lane: Lane, timeMs: number | undefin
   if (timeMs !== undefined && timeMs > most) {
     return `time ${renderDuration(timeMs)} is more than the ${renderDuration(most)} it offers (time ${renderDuration(lane.timeMs)} less margin ${renderDuration(lane.marginMs)})`
   }
-  if (cpus !== undefined && lane.cpus !== undefined && cpus > lane.cpus) return `cpus ${cpus} is more than its ${lane.cpus}`
+  if (cpus !== undefined && lane.cpus !== undefined && cpus > lane.cpus)
+    return `cpus ${cpus} is more than its ${lane.cpus}`
   if (memoryBytes !== undefined && lane.memoryBytes !== undefined && memoryBytes > lane.memoryBytes) {
     return `memory ${renderBytes(memoryBytes)} is more than its ${renderBytes(lane.memoryBytes)}`
   }
-  if (gpus !== undefined && lane.gres !== undefined && gpus > gpusOf(lane.gres)) return `gpus ${gpus} is more than its ${gpusOf(lane.gres)}`
-  if (gpus !== undefined && gpus > 0 && lane.gres === undefined && lane.queue !== undefined) return `gpus ${gpus} is more than its 0`
+  if (gpus !== undefined && lane.gres !== undefined && gpus > gpusOf(lane.gres))
+    return `gpus ${gpus} is more than its ${gpusOf(lane.gres)}`
+  if (gpus !== undefined && gpus > 0 && lane.gres === undefined && lane.queue !== undefined)
+    return `gpus ${gpus} is more than its 0`
   if (nodes !== undefined && nodes > (lane.nodes ?? 1)) return `nodes ${nodes} is more than its ${lane.nodes ?? 1}`
   return undefined
 }
@@ -57,7 +60,10 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
     const real = Object.hasOwn(config.execTarget, job.target) ? config.execTarget[job.target] : undefined
     if (real !== undefined) return named('target', real)
     if (!names.includes(job.target)) {
-      return refuse('target', `"${job.target}" is not set${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`)
+      return refuse(
+        'target',
+        `"${job.target}" is not set${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`,
+      )
     }
     return named('target', job.target)
   }
@@ -66,7 +72,8 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
 
 export function chooseLane(job: JobDescription, config: Config, timeMs: number | undefined): LaneChoice {
   for (const key of ['requirements', 'rank'] as const) {
-    if (job[key] !== undefined) return refuse(key, `cannot be honoured: this version has no matchmaking; name a site with "site:"`)
+    if (job[key] !== undefined)
+      return refuse(key, `cannot be honoured: this version has no matchmaking; name a site with "site:"`)
   }
   if (job.after.length > 0) return refuse('after', 'cannot be honoured: this version has no dependencies between jobs')
   const sites = sitesFor(job, config)
@@ -74,7 +81,12 @@ export function chooseLane(job: JobDescription, config: Config, timeMs: number |
   let nearest: string | undefined
   for (const site of sites) {
     const lanes = Object.values(site.lanes)
-    const queue = job.size === undefined ? undefined : Object.hasOwn(site.scheduler.queues, job.size) ? site.scheduler.queues[job.size] : null
+    const queue =
+      job.size === undefined
+        ? undefined
+        : Object.hasOwn(site.scheduler.queues, job.size)
+          ? site.scheduler.queues[job.size]
+          : null
     if (queue === null) {
       nearest ??= `site ${site.name} has no queue for size "${job.size}"${didYouMean(job.size ?? '', Object.keys(site.scheduler.queues))}`
       continue
@@ -85,7 +97,8 @@ export function chooseLane(job: JobDescription, config: Config, timeMs: number |
       if (why === undefined) return { site, lane }
       nearest ??= `lane ${site.name}/${lane.name}: ${why}`
     }
-    nearest ??= queue === undefined ? `site ${site.name} has no lane` : `site ${site.name} has no lane in queue ${queue}`
+    nearest ??=
+      queue === undefined ? `site ${site.name} has no lane` : `site ${site.name} has no lane in queue ${queue}`
   }
   return refuse('resources', `fit no lane; the nearest is ${nearest ?? 'none, as no site is set'}`)
 }

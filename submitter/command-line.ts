@@ -17,7 +17,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
   const parser = yargs([...argv])
     .scriptName('hpc-submitter')
-    .usage('$0 COMMAND\n\nPays the HPC queue wait once for many jobs: serves a dropbox of .job files through one hpc_runner allocation a lane.')
+    .usage(
+      '$0 COMMAND\n\nPays the HPC queue wait once for many jobs: serves a dropbox of .job files through one hpc_runner allocation a lane.',
+    )
     .option('config', { type: 'string', describe: 'config file (YAML, or an hpc_batch .ini)', global: true })
     .option('debug', { type: 'boolean', describe: 'tell every step on stderr, also from the other side', global: true })
     .option('json', { type: 'boolean', describe: 'print data as JSON', global: true })
@@ -27,9 +29,15 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       (y) =>
         y
           .positional('config_file', { type: 'string', describe: 'config file, as in hpc_batch crontabs' })
-          .option('nocleanup', { type: 'boolean', describe: 'leave the job folders on HPC after their results are delivered' })
+          .option('nocleanup', {
+            type: 'boolean',
+            describe: 'leave the job folders on HPC after their results are delivered',
+          })
           .option('email', { type: 'string', describe: 'address the scheduler mails about the runner to' })
-          .option('takeover', { type: 'boolean', describe: 'serve this dropbox although a copy of it was served within the hour' })
+          .option('takeover', {
+            type: 'boolean',
+            describe: 'serve this dropbox although a copy of it was served within the hour',
+          })
           .example('* * * * * hpc-submitter tick --config /etc/hpc-submitter.yml', 'the one crontab line'),
       (args) =>
         set(
@@ -41,7 +49,11 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
               debug: args.debug === true,
               takeOver: args.takeover === true,
             }
-            return tickCommand(makeGateway(loaded.config, options, args.debug === true ? 'debug' : 'warn'), loaded.warnings, args.json === true)
+            return tickCommand(
+              makeGateway(loaded.config, options, args.debug === true ? 'debug' : 'warn'),
+              loaded.warnings,
+              args.json === true,
+            )
           }),
         ),
     )

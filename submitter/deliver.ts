@@ -30,7 +30,11 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   }
   for (const dir of new Set(receiver.outputs.map(({ destination }) => dirname(destination)))) files.syncFolder(dir)
   renameToFinished(gateway, lock, hpc)
-  release(gateway, hpc.id, receiver.outputs.map(({ destination }) => destination))
+  release(
+    gateway,
+    hpc.id,
+    receiver.outputs.map(({ destination }) => destination),
+  )
   appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status }])
   return block
 }
@@ -94,7 +98,8 @@ function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destina
   const fileMode = (mode: number) => config.fileMode ?? (0o666 | (mode & 0o111 ? 0o111 : 0)) & ~umask
   if (output.kind === 'file') {
     const mode = there?.isFile() === true ? there.mode & 0o777 : fileMode(output.files[0]?.mode ?? 0)
-    return give(temporary, mode, 0)
+    give(temporary, mode, 0)
+    return
   }
   for (const { path, mode } of output.files) give(join(temporary, path), fileMode(mode), 0)
   const folderMode = config.dirMode ?? 0o777 & ~umask

@@ -34,9 +34,17 @@ export function sortNames(names: readonly string[]): Names {
   return found
 }
 
-export function jobFile(gateway: Gateway, name: string): { job: string; submitted: string; finished: string; cancel: string } {
+export function jobFile(
+  gateway: Gateway,
+  name: string,
+): { job: string; submitted: string; finished: string; cancel: string } {
   const base = join(gateway.config.dropbox, name)
-  return { job: `${base}.job`, submitted: `${base}.job.submitted`, finished: `${base}.job.finished`, cancel: `${base}.job.cancel` }
+  return {
+    job: `${base}.job`,
+    submitted: `${base}.job.submitted`,
+    finished: `${base}.job.finished`,
+    cancel: `${base}.job.cancel`,
+  }
 }
 
 export interface ReadFile {
@@ -45,7 +53,11 @@ export interface ReadFile {
 }
 
 /** A regular file with one link, read through one descriptor, no link followed; a sentence when it is anything else. */
-export function readRegular(gateway: Gateway, path: string, limit = sizeLimitBytes): ReadFile | { readonly fault: string } | undefined {
+export function readRegular(
+  gateway: Gateway,
+  path: string,
+  limit = sizeLimitBytes,
+): ReadFile | { readonly fault: string } | undefined {
   const { files } = gateway
   let fd: number
   try {
@@ -54,7 +66,8 @@ export function readRegular(gateway: Gateway, path: string, limit = sizeLimitByt
     const code = errno(error)
     if (code === 'ENOENT') return undefined
     if (code === 'ELOOP') return { fault: 'it is a symbolic link; drop the file itself' }
-    if (code === 'EACCES' || code === 'EPERM') return { fault: 'the gateway may not read it; give it read permission (chmod a+r)' }
+    if (code === 'EACCES' || code === 'EPERM')
+      return { fault: 'the gateway may not read it; give it read permission (chmod a+r)' }
     if (code === 'ENXIO') return { fault: 'it is no regular file' }
     throw error
   }
@@ -88,18 +101,27 @@ export function gatewayUuid(gateway: Gateway): string {
   const uuid = files.readText(folder.uuid)?.trim()
   if (uuid !== undefined && /^[0-9a-f-]{36}$/.test(uuid)) {
     if (remembered !== undefined && remembered !== uuid) {
-      throw new HpcError('config', `Cannot serve the dropbox ${quoted(config.dropbox)}: it is another folder than the one served before`, {
-        hint: `see that the right one is mounted; if this is meant, remove its line from ${state.gateways}`,
-      })
+      throw new HpcError(
+        'config',
+        `Cannot serve the dropbox ${quoted(config.dropbox)}: it is another folder than the one served before`,
+        {
+          hint: `see that the right one is mounted; if this is meant, remove its line from ${state.gateways}`,
+        },
+      )
     }
-    if (remembered === undefined) files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: uuid })}\n`)
+    if (remembered === undefined)
+      files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: uuid })}\n`)
     return uuid
   }
   const served = files.list(config.dropbox).some((name) => name.endsWith(endings.submitted))
   if (remembered !== undefined || served) {
-    throw new HpcError('transient', `Cannot serve the dropbox ${quoted(config.dropbox)}: its marker .hpc/uuid is missing`, {
-      hint: `it may not be mounted; if the folder is right, put back its marker: mkdir -p ${folder.dir} && echo ${remembered ?? 'UUID'} > ${folder.uuid}`,
-    })
+    throw new HpcError(
+      'transient',
+      `Cannot serve the dropbox ${quoted(config.dropbox)}: its marker .hpc/uuid is missing`,
+      {
+        hint: `it may not be mounted; if the folder is right, put back its marker: mkdir -p ${folder.dir} && echo ${remembered ?? 'UUID'} > ${folder.uuid}`,
+      },
+    )
   }
   files.makeFolder(folder.dir)
   const made = gateway.uuid()

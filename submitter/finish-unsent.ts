@@ -12,7 +12,13 @@ export function submittedMode(hpc: HpcNode): number {
   return (hpc.owner.mode & 0o755) | 0o600
 }
 
-export function publishSubmitted(gateway: Gateway, original: Uint8Array, hpc: HpcNode, job?: object, folder: 'now' | 'later' = 'now'): void {
+export function publishSubmitted(
+  gateway: Gateway,
+  original: Uint8Array,
+  hpc: HpcNode,
+  job?: object,
+  folder: 'now' | 'later' = 'now',
+): void {
   const path = jobFile(gateway, hpc.name).submitted
   gateway.files.publish(path, renderSubmitted(original, hpc, job), submittedMode(hpc), folder)
 }

@@ -1,9 +1,18 @@
 /** The append-only log in `state`: what happened to which job. Written through before anything that must not be done twice. */
-import { statePaths, type Gateway } from './gateway.ts'
+
 import { isoTime } from '../system/clock.ts'
 import { O_APPEND, O_CREAT, O_WRONLY } from '../system/os.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 
-export type JournalEvent = 'accepted' | 'refused' | 'published' | 'delivering' | 'delivered' | 'aborted' | 'cancelled' | 'kept'
+export type JournalEvent =
+  | 'accepted'
+  | 'refused'
+  | 'published'
+  | 'delivering'
+  | 'delivered'
+  | 'aborted'
+  | 'cancelled'
+  | 'kept'
 
 const rotateBytes = 16 * 1024 * 1024
 

@@ -78,7 +78,8 @@ export async function takeLock(gateway: Gateway, name: string): Promise<Lock | {
   const first = await acquire()
   if (first !== undefined) return first
   const holder = files.readJson<Holder>(holderPath)
-  if (!isGone(gateway, path, holder)) return { heldBy: holder === undefined ? 'a starting pass' : `pid ${holder.process.pid} on ${holder.host}` }
+  if (!isGone(gateway, path, holder))
+    return { heldBy: holder === undefined ? 'a starting pass' : `pid ${holder.process.pid} on ${holder.host}` }
   return (await steal(gateway, path, holder, acquire)) ?? { heldBy: 'another pass that was quicker' }
 }
 
@@ -87,7 +88,13 @@ function isGone(gateway: Gateway, path: string, holder: Holder | undefined): boo
   const here = clock.uptime()
   if (holder !== undefined && holder.process.bootId === here.bootId) return !isAlive(holder.process, here.bootId)
   // this very machine, started anew since
-  if (holder !== undefined && holder.host === gateway.host && holder.process.bootId !== here.bootId && !sharesDropbox(holder, gateway)) return true
+  if (
+    holder !== undefined &&
+    holder.host === gateway.host &&
+    holder.process.bootId !== here.bootId &&
+    !sharesDropbox(holder, gateway)
+  )
+    return true
   const sign = files.stat(path)?.mtimeMs ?? 0
   const seenPath = `${path}.seen`
   const seen = files.readJson<Sighting>(seenPath)
@@ -116,7 +123,12 @@ async function steal(
   const stealing = `${path}.steal`
   let done: () => Promise<void>
   try {
-    done = await lockfile.lock(stealing, { lockfilePath: stealing, realpath: false, stale: 30_000, onCompromised: () => undefined })
+    done = await lockfile.lock(stealing, {
+      lockfilePath: stealing,
+      realpath: false,
+      stale: 30_000,
+      onCompromised: () => undefined,
+    })
   } catch {
     return undefined
   }

@@ -16,7 +16,8 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     process.stderr.write(`hpc-submitter: ${printable(describeError(error)).replaceAll('\\x0a', '\n  ')}\n`)
-    if (!(error instanceof HpcError) && error instanceof Error && process.argv.includes('--debug')) process.stderr.write(`${error.stack}\n`)
+    if (!(error instanceof HpcError) && error instanceof Error && process.argv.includes('--debug'))
+      process.stderr.write(`${error.stack}\n`)
     process.exit(error instanceof HpcError ? error.exitCode : 70)
   },
 )

@@ -1,39 +1,26 @@
 /** Builds the real gateway: the one place that puts the operating system behind the interfaces. */
-import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../system/clock.ts'
 import { Files } from '../system/files.ts'
 import { type Level, lineLog } from '../system/logger.ts'
-import { errno, realOs } from '../system/os.ts'
+import { realOs } from '../system/os.ts'
 import { identifyProcess, openForWriting } from '../system/process.ts'
+import { readTextAndMode } from '../system/read-text.ts'
+import { groupsOf, userName } from '../system/users.ts'
 import type { Config, Site } from './config.ts'
 import { type LoadedConfig, loadConfig } from './config-file.ts'
-import { statePaths, type Gateway, type Options, type Progress } from './gateway.ts'
+import { type Gateway, type Options, type Progress, statePaths } from './gateway.ts'
 import { readPrograms } from './programs.ts'
 import { localTransport } from './transport/local.ts'
 import type { SshSettings } from './transport/ssh-route.ts'
 import type { Transport } from './transport/transport.ts'
 
 export const packageDir = join(import.meta.dirname, '..')
-export const version = process.env.HPC_BATCH_VERSION ?? readVersion()
-
-function readVersion(): string {
-  return (JSON.parse(readFileSync(join(packageDir, 'package.json'), 'utf8')) as { version: string }).version
-}
+export const version = process.env.HPC_BATCH_VERSION ?? 'unbuilt'
 
 export const defaultOptions: Options = { noCleanup: false, email: undefined, debug: false, takeOver: false }
-
-function readFile(path: string): { text: string; mode: number } | undefined {
-  try {
-    return { text: readFileSync(path, 'utf8'), mode: statSync(path).mode & 0o777 }
-  } catch (error) {
-    if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
-    throw error
-  }
-}
 
 export function readConfig(explicit: string | undefined): Promise<LoadedConfig> {
   return loadConfig({
@@ -42,7 +29,7 @@ export function readConfig(explicit: string | undefined): Promise<LoadedConfig> 
     cwd: process.cwd(),
     home: homedir(),
     packageDir,
-    readFile,
+    readFile: readTextAndMode,
     version,
   })
 }
@@ -85,14 +72,7 @@ export function makeGateway(
       return known
     },
     userName,
-    isOpenForWriting: (device, inode) =>
-      openForWriting(device, inode, (path) => {
-        try {
-          return statSync(path)
-        } catch {
-          return undefined
-        }
-      }),
+    isOpenForWriting: openForWriting,
     progress,
   }
 }
@@ -131,23 +111,6 @@ function makeTransport(site: Site): Transport {
       loaded ??= sshTransport(settings, process.env, site.name)
       return loaded.connect()
     },
-  }
-}
-
-function groupsOf(uid: number): ReadonlySet<number> {
-  try {
-    const text = execFileSync('id', ['-G', '--', String(userName(uid) ?? uid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    return new Set(text.trim().split(/\s+/).map(Number))
-  } catch {
-    return new Set()
-  }
-}
-
-function userName(uid: number): string | undefined {
-  try {
-    return execFileSync('id', ['-nu', '--', String(uid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || undefined
-  } catch {
-    return undefined
   }
 }
 

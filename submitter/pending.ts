@@ -2,8 +2,9 @@
  * Jobs accepted and not known to be published: written down before the first of them is renamed, so that a pass that died between two
  * steps left a list of what to look at. Losing the list costs a look at every `.submitted`, no job.
  */
-import { statePaths, type Gateway } from './gateway.ts'
+
 import { sortNames } from './dropbox.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 
 export interface PendingJob {
   readonly id: string
@@ -34,7 +35,11 @@ export function writePending(gateway: Gateway, jobs: readonly PendingJob[]): voi
 /** After the sites' passes: what was published, delivered or ended is no longer pending; what waits says why. */
 export function confirmPublished(
   gateway: Gateway,
-  sites: readonly { readonly published: readonly string[]; readonly refused: readonly string[]; readonly waiting: readonly { readonly name: string; readonly why: string }[] }[],
+  sites: readonly {
+    readonly published: readonly string[]
+    readonly refused: readonly string[]
+    readonly waiting: readonly { readonly name: string; readonly why: string }[]
+  }[],
 ): void {
   const before = readPending(gateway)
   if (before === undefined) return

@@ -30,7 +30,9 @@ export interface JobIdentity {
 
 /** Inputs without their content: enough to render, and to name where they will lie. */
 function unsentInputs(description: JobDescription): Record<string, FileEntry> {
-  const entries = [...description.inputs].map(([key, path]) => [key, { path: basename(path), size: 0, sha256: '', mode: 0o600 }] as const)
+  const entries = [...description.inputs].map(
+    ([key, path]) => [key, { path: basename(path), size: 0, sha256: '', mode: 0o600 }] as const,
+  )
   return Object.fromEntries(entries)
 }
 
@@ -57,7 +59,9 @@ export function planJob(gateway: Gateway, description: JobDescription, who: JobI
     lane: laneId,
     key: makeKey(description.priority, 0, who.id),
     template,
-    hpcEnv: Object.fromEntries(Object.entries(hpcEnv).filter((entry): entry is [string, string] => entry[1] !== undefined)),
+    hpcEnv: Object.fromEntries(
+      Object.entries(hpcEnv).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    ),
     scripts,
     containers,
     args: Object.fromEntries(description.args),
@@ -80,7 +84,12 @@ export function planJob(gateway: Gateway, description: JobDescription, who: JobI
 }
 
 /** The plan and what is wrong with the files, all at once. */
-export function planAndCheck(gateway: Gateway, owner: Owner, description: JobDescription, who: JobIdentity): Plan | Problem[] {
+export function planAndCheck(
+  gateway: Gateway,
+  owner: Owner,
+  description: JobDescription,
+  who: JobIdentity,
+): Plan | Problem[] {
   const plan = planJob(gateway, description, who)
   const problems = [...(Array.isArray(plan) ? plan : []), ...checkFiles(gateway, owner, description)]
   return problems.length > 0 || Array.isArray(plan) ? problems : plan

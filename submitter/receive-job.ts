@@ -60,7 +60,8 @@ export class JobReceiver implements Collector {
   /** Makes room beside the destination, and checks once more that the owner may write there. */
   #prepare(output: OutputEntry, index: number): void {
     const target = this.#description.outputs.get(output.key)
-    if (target === undefined) throw new HpcError('transient', `the result names an output "${output.key}" that the job did not ask for`)
+    if (target === undefined)
+      throw new HpcError('transient', `the result names an output "${output.key}" that the job did not ask for`)
     const fault = judgeOutput(this.#gateway, this.#hpc.owner, target.path)
     if (fault !== undefined) throw new HpcError('transient', fault.fault)
     const { files } = this.#gateway
@@ -102,7 +103,8 @@ export class JobReceiver implements Collector {
       receiving = { fd, hash: createHash('sha256'), entry: wanted.entry, size: 0 }
       this.#open.set(file, receiving)
     }
-    if (offset !== receiving.size) throw new Error(`a piece of ${quoted(file)} came at ${offset} instead of ${receiving.size}`)
+    if (offset !== receiving.size)
+      throw new Error(`a piece of ${quoted(file)} came at ${offset} instead of ${receiving.size}`)
     this.#gateway.files.writeAll(receiving.fd, body)
     receiving.hash.update(body)
     receiving.size += body.length
@@ -111,7 +113,9 @@ export class JobReceiver implements Collector {
     const { size, sha256 } = receiving.entry
     try {
       if (receiving.size !== size || receiving.hash.digest('hex') !== sha256) {
-        throw new Error(`${quoted(file)} arrived as ${receiving.size} bytes that are not the ${size} bytes the runner saw`)
+        throw new Error(
+          `${quoted(file)} arrived as ${receiving.size} bytes that are not the ${size} bytes the runner saw`,
+        )
       }
       os.fsyncSync(receiving.fd)
     } finally {
@@ -127,7 +131,11 @@ export class JobReceiver implements Collector {
 
   /** Whether everything the result names has come, verified and synced. */
   isWhole(): boolean {
-    return this.record !== undefined && this.fault === undefined && [...this.#wanted.keys()].every((file) => this.#verified.has(file))
+    return (
+      this.record !== undefined &&
+      this.fault === undefined &&
+      [...this.#wanted.keys()].every((file) => this.#verified.has(file))
+    )
   }
 
   text(stream: 'stdout' | 'stderr'): string {

@@ -5,7 +5,9 @@ import { spoolAt } from '../contract/spool.ts'
 import type { Plan } from './plan-job.ts'
 import type { HpcNode } from './submitted-file.ts'
 
-type RemoteNames = Required<Pick<HpcNode, 'site' | 'lane' | 'key' | 'workspace' | 'finished_file' | 'input_map' | 'output_map'>>
+type RemoteNames = Required<
+  Pick<HpcNode, 'site' | 'lane' | 'key' | 'workspace' | 'finished_file' | 'input_map' | 'output_map'>
+>
 
 export function describeSubmitted(plan: Plan, description: JobDescription, key: string): RemoteNames {
   const spool = spoolAt(plan.site.hpcEnv.workspace)
@@ -16,7 +18,9 @@ export function describeSubmitted(plan: Plan, description: JobDescription, key: 
     key,
     workspace,
     finished_file: spool.control(plan.record.id).resultRecord,
-    input_map: Object.fromEntries([...description.inputs].map(([name, path]) => [name, join(workspace, 'input', basename(path))])),
+    input_map: Object.fromEntries(
+      [...description.inputs].map(([name, path]) => [name, join(workspace, 'input', basename(path))]),
+    ),
     output_map: Object.fromEntries(
       [...description.outputs].map(([name, { path }]) => [name, join(workspace, 'output', basename(path))]),
     ),

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { sha256 } from '../system/digest.ts'
-import { statePaths, type Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 import { readSubmitted } from './submitted-file.ts'
 
 interface Entry {

@@ -26,13 +26,21 @@ export class Session {
   #fault: HpcError | undefined
   #closed = false
 
-  private constructor(gateway: Gateway, site: Site, connection: Connection, started: Extract<Started, { ready: true }>) {
+  private constructor(
+    gateway: Gateway,
+    site: Site,
+    connection: Connection,
+    started: Extract<Started, { ready: true }>,
+  ) {
     this.#gateway = gateway
     this.site = site
     this.#connection = connection
     this.#channel = started.channel
-    if (started.noise.trim() !== '') gateway.log.debug(`${site.name}: the login shell printed: ${started.noise.trim().slice(0, 500)}`)
-    started.channel.stderr.on('data', (chunk: Buffer) => gateway.log.debug(`${site.name}: ${chunk.toString('utf8').trim()}`))
+    if (started.noise.trim() !== '')
+      gateway.log.debug(`${site.name}: the login shell printed: ${started.noise.trim().slice(0, 500)}`)
+    started.channel.stderr.on('data', (chunk: Buffer) =>
+      gateway.log.debug(`${site.name}: ${chunk.toString('utf8').trim()}`),
+    )
     started.channel.stdin.on('error', (error: Error) => this.#fail(broken(site, error)))
     connection.broken.catch((error: unknown) => this.#fail(broken(site, error)))
     void this.#read(started.rest)
@@ -44,7 +52,8 @@ export class Session {
     try {
       let started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
       if (!started.ready && started.needs === 'programs') {
-        if (started.detail === 'damaged') gateway.log.warn(`${site.name}: the programs there are damaged; uploading them again`)
+        if (started.detail === 'damaged')
+          gateway.log.warn(`${site.name}: the programs there are damaged; uploading them again`)
         else if (knowsWorkspace && started.detail !== 'marked') throw lostWorkspace(site)
         await uploadPrograms(gateway, connection, site)
         started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
@@ -76,7 +85,10 @@ export class Session {
   answer<T extends Answer['type']>(types: T | readonly T[], id = ''): Promise<AnswerOf<T>> {
     const wanted: readonly T[] = typeof types === 'string' ? [types] : types
     const promise = new Promise<AnswerOf<T>>((resolve, reject) => {
-      if (this.#fault !== undefined) return reject(this.#fault)
+      if (this.#fault !== undefined) {
+        reject(this.#fault)
+        return
+      }
       const done = (answer: Answer) => {
         for (const type of wanted) this.#waiters.delete(`${type}:${id}`)
         resolve(answer as AnswerOf<T>)
@@ -104,18 +116,27 @@ export class Session {
   }
 
   #take(answer: Answer, body: Uint8Array): void {
-    if (answer.type === 'refused') {
-      const code = answer.code === 'transient' ? 'transient' : answer.code
-      return this.#fail(new HpcError(code, `Cannot work with site "${this.site.name}": ${answer.why}`, { hint: answer.hint }))
+    switch (answer.type) {
+      case 'refused':
+        this.#fail(
+          new HpcError(answer.code, `Cannot work with site "${this.site.name}": ${answer.why}`, { hint: answer.hint }),
+        )
+        break
+      case 'ended':
+        this.#closed = true
+        break
+      case 'log':
+        this.#gateway.log[answer.level](`${this.site.name}: ${answer.text}`)
+        break
+      case 'piece':
+        this.collectors.get(answer.id)?.piece(answer, body)
+        break
+      case 'result':
+        this.collectors.get(answer.id)?.result(answer)
+        break
+      default:
+        this.#waiters.get(`${answer.type}:${'id' in answer ? answer.id : ''}`)?.resolve(answer)
     }
-    if (answer.type === 'ended') {
-      this.#closed = true
-      return
-    }
-    if (answer.type === 'log') return this.#gateway.log[answer.level](`${this.site.name}: ${answer.text}`)
-    if (answer.type === 'piece') return this.collectors.get(answer.id)?.piece(answer, body)
-    if (answer.type === 'result') return this.collectors.get(answer.id)?.result(answer)
-    this.#waiters.get(`${answer.type}:${'id' in answer ? answer.id : ''}`)?.resolve(answer)
   }
 
   #fail(error: HpcError): void {
@@ -132,7 +153,10 @@ export class Session {
   async close(): Promise<void> {
     if (this.alive) {
       this.#channel.stdin.end(encodeFrame({ type: 'end' }))
-      await this.#gateway.clock.within(5_000, this.#channel.exited.catch(() => undefined))
+      await this.#gateway.clock.within(
+        5_000,
+        this.#channel.exited.catch(() => undefined),
+      )
       this.#closed = true
     }
     this.#channel.kill()
@@ -153,9 +177,13 @@ function broken(site: Site, error: unknown): HpcError {
 }
 
 function lostWorkspace(site: Site): HpcError {
-  return new HpcError('site', `Cannot work with site "${site.name}": the workspace ${site.hpcEnv.workspace} has lost its marker .hpc-workspace`, {
-    hint: 'it is not mounted there, or the site wiped it; if it was wiped, its jobs are given up when their expiry has run out',
-  })
+  return new HpcError(
+    'site',
+    `Cannot work with site "${site.name}": the workspace ${site.hpcEnv.workspace} has lost its marker .hpc-workspace`,
+    {
+      hint: 'it is not mounted there, or the site wiped it; if it was wiped, its jobs are given up when their expiry has run out',
+    },
+  )
 }
 
 function cannotStart(site: Site, started: Extract<Started, { ready: false }>): HpcError {

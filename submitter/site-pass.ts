@@ -84,7 +84,11 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
   }
 }
 
-async function ask<T extends Answer['type']>(session: Session, request: Request, type: T): Promise<Extract<Answer, { type: T }>> {
+async function ask<T extends Answer['type']>(
+  session: Session,
+  request: Request,
+  type: T,
+): Promise<Extract<Answer, { type: T }>> {
   const answer = session.answer(type)
   await session.send(request)
   return answer
@@ -155,14 +159,24 @@ function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport
       return
     case 'refused':
       finishUnsent(gateway, work.lock, original, hpc, 'aborted', `Cannot send "${hpc.name}.job": ${sent.message}`)
-      release(gateway, hpc.id, [...description.outputs.values()].map(({ path }) => path))
+      release(
+        gateway,
+        hpc.id,
+        [...description.outputs.values()].map(({ path }) => path),
+      )
       appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: sent.message }])
       report.refused.push(hpc.id)
   }
 }
 
 /** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
-async function collect(gateway: Gateway, session: Session, work: SiteWork, seen: Welcome, report: SiteReport): Promise<void> {
+async function collect(
+  gateway: Gateway,
+  session: Session,
+  work: SiteWork,
+  seen: Welcome,
+  report: SiteReport,
+): Promise<void> {
   const cleaning: Promise<unknown>[] = []
   const clean = async (id: string, key: string, keepMs: number) => {
     cleaning.push(session.answer('cleaned', id))
@@ -188,7 +202,12 @@ async function collect(gateway: Gateway, session: Session, work: SiteWork, seen:
     collecting.push(async () => {
       const said = await answer
       session.collectors.delete(id)
-      const why = said.type === 'uncollected' ? said.why : receiver.isWhole() ? undefined : (receiver.fault ?? 'it did not arrive whole')
+      const why =
+        said.type === 'uncollected'
+          ? said.why
+          : receiver.isWhole()
+            ? undefined
+            : (receiver.fault ?? 'it did not arrive whole')
       if (why !== undefined) {
         receiver.discard()
         report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
@@ -219,14 +238,23 @@ async function forget(
   clean: (id: string, key: string, keepMs: number) => Promise<void>,
   report: SiteReport,
 ): Promise<void> {
-  const finished = gateway.files.exists(jobFile(gateway, name).finished) ? readSubmitted(gateway, name, 'finished') : undefined
-  if ((finished !== undefined && finished !== 'raw' && finished.hpc.id === id) || deliveryBegan(gateway, id)) return clean(id, key, 0)
+  const finished = gateway.files.exists(jobFile(gateway, name).finished)
+    ? readSubmitted(gateway, name, 'finished')
+    : undefined
+  if ((finished !== undefined && finished !== 'raw' && finished.hpc.id === id) || deliveryBegan(gateway, id))
+    return clean(id, key, 0)
   report.trouble.push(`"${name}.job.submitted" is gone; the result of ${id} is kept at the site`)
   appendEvents(gateway, [{ event: 'kept', id, name }])
   return clean(id, key, gateway.config.keepFailedMs)
 }
 
-function remember(gateway: Gateway, work: SiteWork, seen: Welcome, lanes: readonly LaneReport[], report: SiteReport): void {
+function remember(
+  gateway: Gateway,
+  work: SiteWork,
+  seen: Welcome,
+  lanes: readonly LaneReport[],
+  report: SiteReport,
+): void {
   const { lastAudit } = work.state
   const state: SiteState = {
     workspace: seen.workspace,

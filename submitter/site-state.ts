@@ -1,6 +1,6 @@
 /** What is remembered of a site between passes: its workspace, how long it has been failing, and what the last look showed, for `status`. */
 import type { LaneReport, ObserverTime } from '../contract/spool-records.ts'
-import { statePaths, type Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 
 export interface SiteState {
   readonly workspace?: string
@@ -30,7 +30,8 @@ export function writeSiteState(gateway: Gateway, site: string, state: SiteState)
 
 /** A pure step: what one more failed try adds. */
 export function afterFailure(before: SiteState, trouble: string, now: ObserverTime): SiteState {
-  const since = before.lastTry !== undefined && before.lastTry.bootId === now.bootId ? now.ms - before.lastTry.ms : 60_000
+  const since =
+    before.lastTry !== undefined && before.lastTry.bootId === now.bootId ? now.ms - before.lastTry.ms : 60_000
   const step = before.failures === 0 ? 0 : Math.min(longestStepMs, Math.max(0, since))
   return { ...before, failingMs: before.failingMs + step, failures: before.failures + 1, trouble, lastTry: now }
 }

@@ -89,7 +89,12 @@ function bytesOf(prepared: Prepared): number {
 }
 
 /** Streams one job; resolves when its last byte is on its way. */
-async function upload(gateway: Gateway, session: Session, prepared: Prepared, offsets: Readonly<Record<string, number>>): Promise<void> {
+async function upload(
+  gateway: Gateway,
+  session: Session,
+  prepared: Prepared,
+  offsets: Readonly<Record<string, number>>,
+): Promise<void> {
   const { job, record, digest, contents } = prepared
   const id = record.id
   const total = bytesOf(prepared)
@@ -132,7 +137,6 @@ function failed(job: JobToSend, error: unknown): Sent {
   return { outcome: 'waiting', job, why: describeError(error) }
 }
 
-
 /** Sends every job; large ones after all small ones, and none any more once `deadlineMs` (monotonic) has passed. */
 export async function stageIn(
   gateway: Gateway,
@@ -153,10 +157,11 @@ export async function stageIn(
       return
     }
     outcomes.push(
-      answer.then((said): Sent =>
-        said.type === 'published'
-          ? { outcome: 'published', job, at: said.at }
-          : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
+      answer.then(
+        (said): Sent =>
+          said.type === 'published'
+            ? { outcome: 'published', job, at: said.at }
+            : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
       ),
     )
   }
@@ -184,7 +189,9 @@ export async function stageIn(
   }
   for (const [index, prepared] of large.entries()) {
     if (gateway.clock.monotonicMs() > deadlineMs) {
-      outcomes.push(Promise.resolve({ outcome: 'waiting', job: prepared.job, why: 'its upload goes on in the next pass' }))
+      outcomes.push(
+        Promise.resolve({ outcome: 'waiting', job: prepared.job, why: 'its upload goes on in the next pass' }),
+      )
       continue
     }
     await sendOne(prepared, (await haves[index])?.offsets ?? {})

@@ -35,7 +35,12 @@ export type Started =
   | { readonly ready: false; readonly needs: string; readonly detail: string }
 
 /** Reads until the queuer says that it is ready, past whatever the login shell prints first. */
-export async function startQueuer(connection: Connection, site: Site, programs: Programs, debug: boolean): Promise<Started> {
+export async function startQueuer(
+  connection: Connection,
+  site: Site,
+  programs: Programs,
+  debug: boolean,
+): Promise<Started> {
   const channel = await connection.exec(queuerCommand(site, programs, debug))
   let stderr = ''
   channel.stderr.on('data', (chunk: Buffer) => {
@@ -71,11 +76,17 @@ export async function startQueuer(connection: Connection, site: Site, programs: 
   })
   if (found !== undefined) return found
   channel.kill()
-  const said = [seen.toString('utf8').slice(-500).trim(), stderr.slice(-500).trim()].filter((text) => text !== '').join('; ')
-  throw new HpcError('site', `Cannot start hpc_queuer at site "${site.name}": it answered ${said === '' ? 'nothing' : `"${printable(said)}"`}`, {
-    hint: 'see that the account may run /bin/sh there and that its start-up files end without an error',
-    concerns: { site: site.name },
-  })
+  const said = [seen.toString('utf8').slice(-500).trim(), stderr.slice(-500).trim()]
+    .filter((text) => text !== '')
+    .join('; ')
+  throw new HpcError(
+    'site',
+    `Cannot start hpc_queuer at site "${site.name}": it answered ${said === '' ? 'nothing' : `"${printable(said)}"`}`,
+    {
+      hint: 'see that the account may run /bin/sh there and that its start-up files end without an error',
+      concerns: { site: site.name },
+    },
+  )
 }
 
 function needs(text: string): Started | undefined {
@@ -84,4 +95,3 @@ function needs(text: string): Started | undefined {
   const [what = '', ...detail] = (text.slice(at + needMark.length).split('\n')[0] ?? '').split(': ')
   return { ready: false, needs: what, detail: detail.join(': ') }
 }
-

@@ -1,7 +1,7 @@
 /** Finding a job's template: `<script>.template` in the configured folders, in their order. */
 import { join } from 'node:path'
-import type { Template } from '../contract/template.ts'
 import { didYouMean } from '../contract/suggest.ts'
+import type { Template } from '../contract/template.ts'
 import type { Gateway } from './gateway.ts'
 
 const ending = '.template'
@@ -17,7 +17,9 @@ export function findTemplate(gateway: Gateway, script: string): Template | { rea
   const known = listTemplates(gateway)
   const hint = didYouMean(script, known)
   const there = hint === '' ? `; there are ${known.join(', ') || 'none'}` : hint
-  return { fault: `"${script}" is not in templates${there}, looked for as ${script}${ending} in ${gateway.config.templates.join(', ')}` }
+  return {
+    fault: `"${script}" is not in templates${there}, looked for as ${script}${ending} in ${gateway.config.templates.join(', ')}`,
+  }
 }
 
 export function listTemplates(gateway: Gateway): string[] {

@@ -1,7 +1,7 @@
 /** `tick`: one pass, quiet unless something is wrong or a person watches. */
 import { describeError } from '../contract/errors.ts'
 import type { Gateway } from './gateway.ts'
-import { tick, type TickReport } from './tick.ts'
+import { type TickReport, tick } from './tick.ts'
 
 export function exitCodeOf(report: TickReport): number {
   const codes = report.errors.map((error) => error.exitCode)
@@ -20,7 +20,9 @@ export function summarise(report: TickReport): string {
     `${published} sent`,
     `${delivered} delivered`,
   ]
-  const submitted = report.sites.flatMap((site) => site.lanes.filter((lane) => lane.action === 'submitted').map((lane) => `${site.site}/${lane.name}`))
+  const submitted = report.sites.flatMap((site) =>
+    site.lanes.filter((lane) => lane.action === 'submitted').map((lane) => `${site.site}/${lane.name}`),
+  )
   if (submitted.length > 0) parts.push(`runner submitted for ${submitted.join(', ')}`)
   return parts.join(', ')
 }

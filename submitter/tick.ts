@@ -2,6 +2,7 @@
 import { describeError, HpcError } from '../contract/errors.ts'
 import { type Accepted, accept } from './accept.ts'
 import { auditIds, giveUpLost } from './audit.ts'
+import type { Site } from './config.ts'
 import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { type Lock, takeLock } from './lock.ts'
@@ -10,7 +11,6 @@ import type { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
 import { afterFailure, readSiteState, restMs, writeSiteState } from './site-state.ts'
 import { Turns } from './turns.ts'
-import type { Site } from './config.ts'
 
 export interface TickReport {
   readonly accepted: Accepted | undefined
@@ -27,7 +27,13 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
   const accepted = await withLock(gateway, 'accept', busy, (lock) =>
-    accept({ gateway, lock, uuid, turns: new Turns(gateway), failingMs: (site) => readSiteState(gateway, site).failingMs }),
+    accept({
+      gateway,
+      lock,
+      uuid,
+      turns: new Turns(gateway),
+      failingMs: (site) => readSiteState(gateway, site).failingMs,
+    }),
   )
   const passes = await Promise.allSettled(
     Object.values(gateway.config.sites).map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)),
@@ -57,7 +63,10 @@ async function passOf(
     try {
       const rest = restMs(state, now)
       if (rest > 0) {
-        throw new HpcError('transient', `Not asking site "${site.name}" for ${Math.ceil(rest / 1000)} s: ${state.trouble}`)
+        throw new HpcError(
+          'transient',
+          `Not asking site "${site.name}" for ${Math.ceil(rest / 1000)} s: ${state.trouble}`,
+        )
       }
       const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
       const audit = auditIds(gateway, site, state, now)
@@ -80,7 +89,12 @@ function rememberTurns(gateway: Gateway, report: SiteReport): void {
 }
 
 /** Overlapping passes share out the work by the locks: what another pass holds is left to it. */
-async function withLock<T>(gateway: Gateway, name: string, busy: string[], act: (lock: Lock) => Promise<T>): Promise<T | undefined> {
+async function withLock<T>(
+  gateway: Gateway,
+  name: string,
+  busy: string[],
+  act: (lock: Lock) => Promise<T>,
+): Promise<T | undefined> {
   const lock = await takeLock(gateway, name)
   if ('heldBy' in lock) {
     busy.push(`${name}: ${lock.heldBy}`)

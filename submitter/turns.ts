@@ -2,7 +2,7 @@
  * A job's turn, fixed at acceptance: one after the turn now served in its lane, or after the last turn of its owner and script. So a bulk
  * drop queues up behind itself, and a one-off is served among the first of it.
  */
-import { statePaths, type Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 
 interface LaneTurns {
   served: number
@@ -43,7 +43,8 @@ export class Turns {
   }
 
   save(): void {
-    if (this.#changed) this.#gateway.files.replace(statePaths(this.#gateway.config.state).turns, `${JSON.stringify(this.#lanes)}\n`)
+    if (this.#changed)
+      this.#gateway.files.replace(statePaths(this.#gateway.config.state).turns, `${JSON.stringify(this.#lanes)}\n`)
     this.#changed = false
   }
 }

@@ -1,6 +1,6 @@
 /** Jobs ended here that may have reached their site: the site is told first thing at the next contact. */
 import { join } from 'node:path'
-import { statePaths, type Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 
 export interface Withdrawal {
   readonly id: string

@@ -1,6 +1,6 @@
 /** Starting other programs and knowing which processes live. */
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { Command, Reply } from '../scheduler/scheduler.ts'
 
 const outputLimit = 64 * 1024 * 1024
@@ -37,6 +37,19 @@ export function runCommand(command: Command, timeoutMs: number): Promise<Reply> 
     }
     child.on('error', (error) => finish(127, `${program}: ${error.message}`))
     child.on('close', (code) => finish(code, ''))
+  })
+}
+
+/** Starts a program in a session of its own, with no streams of ours; settles when it has ended, or could not be started. */
+export function startDetached(
+  argv: readonly [string, ...string[]],
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const [program, ...args] = argv
+  const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env })
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve())
+    child.once('error', () => resolve())
   })
 }
 
@@ -97,15 +110,15 @@ export function commandLine(pid: number): string[] {
 }
 
 /** True when a process we can see has this file (device and inode) open for writing. */
-export function openForWriting(device: number, inode: number, statOf: (path: string) => { dev: number; ino: number } | undefined): boolean {
+export function openForWriting(device: number, inode: number): boolean {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue
     try {
       for (const fd of readdirSync(`/proc/${entry}/fd`)) {
         const link = readlinkSync(`/proc/${entry}/fd/${fd}`)
         if (!link.startsWith('/')) continue
-        const found = statOf(`/proc/${entry}/fd/${fd}`)
-        if (found === undefined || found.dev !== device || found.ino !== inode) continue
+        const found = statSync(`/proc/${entry}/fd/${fd}`)
+        if (found.dev !== device || found.ino !== inode) continue
         const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/${entry}/fdinfo/${fd}`, 'utf8'))?.[1]
         if (flags !== undefined && (Number.parseInt(flags, 8) & 3) !== 0) return true
       }

@@ -106,7 +106,7 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
     const configured = found.identityFiles.length > 0 ? found.identityFiles : named !== undefined ? [named] : usual
     return configured.map((file) => ({ file, named: false }))
   }
-  const hopTo = (spec: JumpSpec, found: ResolvedHost, isTarget: boolean): Hop => {
+  const hopTo = (found: ResolvedHost, isTarget: boolean): Hop => {
     const port = found.port ?? 22
     return {
       host: found.hostName,
@@ -127,7 +127,7 @@ export function resolveRoute(settings: SshSettings, environment: Environment, si
   }
   const hopsTo = (spec: JumpSpec, jump: string | undefined, isTarget: boolean, depth: number): Hop[] => {
     const found = lookUp(spec)
-    const hop = hopTo(spec, found, isTarget)
+    const hop = hopTo(found, isTarget)
     const via = jump ?? found.proxyJump
     if (via === undefined || via.toLowerCase() === 'none') {
       return [jump === undefined ? hop : { ...hop, proxyCommand: undefined }]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -378,17 +378,23 @@ Host *
       assert.match(nameless.message, /there is no address|name service|no answer/)
 
       const listener = createServer()
-      listener.on('connection', (socket) => socket.on('error', () => {}))
+      const sockets: Socket[] = []
+      let greet = (_socket: Socket): void => {}
+      listener.on('connection', (socket) => {
+        sockets.push(socket)
+        socket.on('error', () => {})
+        greet(socket)
+      })
       await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
       const { port } = listener.address() as { port: number }
       const silent = await refusedBy(settingsFor(sshd, { port, connect_timeout: 300 }), {}, 'transient')
       assert.match(silent.message, /did not let us in within 0.3 s/)
-      listener.on('connection', (socket) => socket.destroy())
+      greet = (socket) => void socket.destroy()
       const rude = await refusedBy(settingsFor(sshd, { port }), {}, 'transient')
       assert.notEqual(rude.message, silent.message)
-      listener.removeAllListeners('connection')
-      listener.on('connection', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+      greet = (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
       await refusedBy(settingsFor(sshd, { port }), {}, 'transient')
+      for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => listener.close(resolve))
     })
   })
