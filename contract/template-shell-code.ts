@@ -15,6 +15,7 @@ import {
   isConditional,
   openCode,
   readsCasePatterns,
+  reservedWords,
   wordSoFar,
 } from './template-shell-words.ts'
 
@@ -79,6 +80,8 @@ function readNewline(cursor: Cursor, code: Code): void {
 }
 
 function openParenthesis(cursor: Cursor, code: Code): void {
+  const mayBeKeyword = code.position === 'command' && !readsCasePatterns(code)
+  if (mayBeKeyword && reservedWords.has(wordSoFar(code, cursor))) endWord(code, cursor)
   const word = wordSoFar(code, cursor)
   const mayBeArithmetic = word === '' && (code.position === 'command' || code.words.at(-1) === 'for')
   if (readsCasePatterns(code) && word === '') {

@@ -1,11 +1,12 @@
 /** A connection we are logged in to: commands on channels, SFTP once a file is put, and a watchdog so that nothing waits for ever. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientChannel, SFTPWrapper } from 'ssh2'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
 import { putOverSftp } from './sftp-put.ts'
 import { type SshChannel, sshChannel } from './ssh-channel.ts'
 import { describeHop, type Route } from './ssh-route.ts'
 import type { Entered } from './ssh-wire.ts'
-import type { Connection } from './transport.ts'
+import type { Channel, Connection } from './transport.ts'
 
 /** How often we ask for a sign of life: several times within `stall`, whatever `keepalive` says. 0 = never. */
 export function keepaliveMsOf(route: Route): number {
@@ -134,18 +135,34 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     return session
   }
 
+  let lastGone = Number.NEGATIVE_INFINITY
+  const execOnce = (commandLine: string): Promise<Channel> =>
+    ask((resolve, reject) => {
+      client.exec(commandLine, (error, channel: ClientChannel) => {
+        if (error) return reject(noChannel(error, where, channels.size, concerns))
+        const opened = sshChannel(channel, where, () => {
+          channels.delete(opened)
+          lastGone = performance.now()
+        })
+        if (over !== undefined) return opened.fail(over)
+        channels.add(opened)
+        resolve(opened.channel)
+      })
+    })
+
   return {
     broken,
-    exec(commandLine) {
-      return ask((resolve, reject) => {
-        client.exec(commandLine, (error, channel: ClientChannel) => {
-          if (error) return reject(noChannel(error, where, channels.size, concerns))
-          const opened = sshChannel(channel, where, () => channels.delete(opened))
-          if (over !== undefined) return opened.fail(over)
-          channels.add(opened)
-          resolve(opened.channel)
-        })
-      })
+    async exec(commandLine) {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await execOnce(commandLine)
+        } catch (error) {
+          // sshd may still count a command that has just ended against MaxSessions
+          const mayFree = isChannelRefused(error) && performance.now() - lastGone < 2000
+          if (!mayFree || attempt === 4) throw error
+          await sleep(40 * attempt)
+        }
+      }
     },
     async putFile(localPath, remotePath, mode, onBytes) {
       const opened = await sftp()
@@ -176,6 +193,10 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
       }
     },
   }
+}
+
+function isChannelRefused(error: unknown): boolean {
+  return error instanceof HpcError && (error.cause as { reason?: unknown } | undefined)?.reason !== undefined
 }
 
 function noChannel(

@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { Client } from 'ssh2'
+import type SftpClient from 'ssh2-sftp-client'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
 import { type HostKeyGuard, hostKeyGuard, type SeenHostKey } from './host-key.ts'
 import { keepaliveMsOf, sshConnection } from './ssh-connection.ts'
@@ -61,12 +62,19 @@ async function enter(
   peek: Peek | undefined,
   isTarget: boolean,
 ): Promise<Entered> {
+  // Loaded here and not above: a pass without work must not pay for it. And before the wire is opened: what happens on it while nobody
+  // listens would be missed, a server that hangs up at once for instance
+  const [ssh2, { default: Helper }] = await Promise.all([import('ssh2'), import('ssh2-sftp-client')])
+  const keyOnly = peek !== undefined && isTarget
+  const login = keyOnly ? noLogin : prepareLogin(hop, route.passphrase, ssh2.default)
   const guard = hostKeyGuard(hop.hostKey)
   for (;;) {
     const seenBefore = guard.seen
     const wire = await openWire(hop, route.connectTimeoutMs, through)
     try {
-      return await shakeHands(hop, route, wire.stream, guard, peek !== undefined && isTarget)
+      const quiet = (): void => {}
+      const helper = new Helper('hpc-batch', { error: quiet, end: quiet, close: quiet })
+      return await shakeHands({ hop, route, helper, wire: wire.stream, guard, login, keyOnly })
     } catch (error) {
       wire.stream.destroy()
       if (guard.seen !== seenBefore && guard.mayHaveAnother) continue
@@ -77,20 +85,19 @@ async function enter(
   }
 }
 
-async function shakeHands(
-  hop: Hop,
-  route: Route,
-  wire: Duplex,
-  guard: HostKeyGuard,
-  keyOnly: boolean,
-): Promise<Entered> {
-  // Loaded here and not above: a pass without work must not pay for it
-  const [ssh2, { default: Helper }] = await Promise.all([import('ssh2'), import('ssh2-sftp-client')])
-  const login = keyOnly ? noLogin : prepareLogin(hop, route.passphrase, ssh2.default)
-  const quiet = (): void => {}
-  const helper = new Helper('hpc-batch', { error: quiet, end: quiet, close: quiet })
-  const { client } = helper as unknown as { client: Client }
+interface Handshake {
+  readonly hop: Hop
+  readonly route: Route
+  readonly helper: SftpClient
+  readonly wire: Duplex
+  readonly guard: HostKeyGuard
+  readonly login: Login
+  /** Leave as soon as the host key was seen. */
+  readonly keyOnly: boolean
+}
 
+function shakeHands({ hop, route, helper, wire, guard, login, keyOnly }: Handshake): Promise<Entered> {
+  const { client } = helper as unknown as { client: Client }
   return new Promise((resolve, reject) => {
     const onError = (error: Error & { level?: string }): void => {
       const verdict = guard.refusal ?? judgeTrouble(error, hop, route, login)
