@@ -23,6 +23,8 @@ export type Request =
       /** Which dropbox folder speaks: a copy of it must not be served beside it. */
       readonly dropbox: { readonly inode: string; readonly host: string }
       readonly takeOver: boolean
+      /** Only looks: takes no pass number, so that a pass at work goes on undisturbed. */
+      readonly peek: boolean
       readonly observer: ObserverTime
       readonly lanes: readonly LaneShape[]
       readonly limits: { readonly jobs: number | null; readonly allocations: number | null }
@@ -54,6 +56,8 @@ export type Request =
   | { readonly type: 'cancel'; readonly id: string; readonly cause: 'cancelled' | 'aborted'; readonly why: string }
   | { readonly type: 'ask'; readonly ids: readonly string[] }
   | { readonly type: 'check'; readonly scheduler: string }
+  /** Between passes of a kept connection: tell `news` as soon as something is done. */
+  | { readonly type: 'watch'; readonly everyMs: number }
   | { readonly type: 'end' }
 
 /** Where the control folder says a job is. `absent`: there is none, and the marker is. */
@@ -111,6 +115,7 @@ export type Answer =
     }
   | { readonly type: 'checked'; readonly lines: readonly CheckLine[] }
   | { readonly type: 'log'; readonly level: 'debug' | 'info' | 'warn'; readonly text: string }
+  | { readonly type: 'news' }
   | { readonly type: 'ended' }
 
 export interface CheckLine {

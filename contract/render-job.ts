@@ -1,12 +1,15 @@
 /** From a job's record to the script that runs: the submitter tries it at acceptance, the runner does it for the folder of its attempt. */
 import type { JobRecord } from './spool-records.ts'
-import { argEnvironment, bindValues, renderTemplate } from './template.ts'
+import { argEnvironment, type BoundValue, bindValues, renderTemplate } from './template.ts'
 
-export function renderJob(
-  job: JobRecord,
-  laneName: string,
-  workDir: string,
-): { script: string; environment: Record<string, string> } {
+export interface Rendered {
+  readonly script: string
+  /** `HPC_ARG_<name>` for every value. */
+  readonly environment: Record<string, string>
+  readonly values: ReadonlyMap<string, BoundValue>
+}
+
+export function renderJob(job: JobRecord, laneName: string, workDir: string): Rendered {
   const values = bindValues({
     hpcEnv: new Map(Object.entries(job.hpcEnv)),
     args: new Map(Object.entries(job.args)),
@@ -21,5 +24,5 @@ export function renderJob(
     inputs: new Map(Object.entries(job.inputs).map(([key, { path }]) => [key, path])),
     outputs: new Map(Object.entries(job.outputs).map(([key, { name }]) => [key, name])),
   })
-  return { script: renderTemplate(job.template, values), environment: argEnvironment(values) }
+  return { script: renderTemplate(job.template, values), environment: argEnvironment(values), values }
 }

@@ -27,6 +27,8 @@ export interface HoleSite {
   /** The words before it in its command (in a here-document: of the command that reads it), without assignments and redirections. */
   readonly words: readonly string[]
   readonly position: Position
+  /** Whether its word is what a redirection names. */
+  readonly redirected: boolean
   /** Whether its word has an open `[` or `{`, which make the shell read `-`, `,` and `..` as syntax. */
   readonly inBrackets: boolean
   readonly inBraces: boolean
@@ -117,6 +119,7 @@ function readHole(cursor: Cursor): HoleSite {
     word: wordSoFar(command, cursor),
     words: here?.document.words ?? [...command.words],
     position: readsCasePatterns(command) ? 'command' : command.position,
+    redirected: command.redirected,
     inBrackets: code.brackets > 0,
     inBraces: code.braces > 0,
   }

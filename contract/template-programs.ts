@@ -28,6 +28,7 @@ const declarations: ReadonlySet<string> = new Set(['declare', 'typeset', 'local'
 export function secondReader(site: HoleSite, rest: string): SecondReader | undefined {
   const words = site.words.map(bare)
   if (isHere(site)) return hereReader(words)
+  if (site.redirected) return undefined
   return evaluatedByShell(site, words, rest) ?? programOf(site, words)
 }
 
@@ -40,7 +41,7 @@ export function possibleReader(site: HoleSite): string | undefined {
     return known === undefined && !names.includes('ssh')
       ? undefined
       : `the "${known ?? 'ssh'}" that reads this here-document`
-  const quoted = /['"]/.test(site.word)
+  const quoted = /['"]/.test(site.word) && !site.redirected
   if (quoted && names[0] === 'sed') return '"sed"'
   if (quoted && (names[0] === 'parallel' || names[0] === 'watch')) return `"${names[0]}"`
   const noProgram = /^(?:[a-z]*grep|head|tail|cut|wc|sort|uniq|tar)$/
@@ -56,12 +57,10 @@ function isHere(site: HoleSite): boolean {
 
 /** A here-document is program text when its command is an interpreter with no program of its own. */
 function hereReader(words: readonly string[]): SecondReader | undefined {
-  const remote = afterSsh(words)
-  if (remote !== undefined && remote <= words.length && remote === words.length)
-    return program('the remote shell of "ssh"')
-  const at = words.findLastIndex((word) => interpreter(word) !== undefined && baseName(word) !== 'sbatch')
-  const rest = words.slice(at + 1)
-  return at !== -1 && rest.every((word) => word.startsWith('-')) ? program(`"${baseName(words[at]!)}"`) : undefined
+  if (afterSsh(words) === words.length) return program('the remote shell of "ssh"')
+  const at = words.findLastIndex((word) => interpreter(word) !== undefined)
+  const own = words.slice(at + 1).find((word) => !word.startsWith('-'))
+  return at === -1 || own !== undefined ? undefined : program(`"${baseName(words[at] ?? '')}"`)
 }
 
 function evaluatedByShell(site: HoleSite, words: readonly string[], rest: string): SecondReader | undefined {
@@ -80,8 +79,7 @@ function evaluatedByShell(site: HoleSite, words: readonly string[], rest: string
   }
   const namesVariable =
     head === 'unset' ||
-    (head === 'read' && !/^-[a-zA-Z]*[adinNptu]$/.test(previous)) ||
-    (head === 'read' && previous.endsWith('a')) ||
+    (head === 'read' && !/^-[a-zA-Z]*[dinNptu]$/.test(previous)) ||
     (head === 'printf' && previous === '-v') ||
     ((head === 'test' || head === '[' || head === '[[') && (previous === '-v' || previous === '-R'))
   return namesVariable ? { reader: `"${head}"`, as: 'a variable name' } : undefined
@@ -95,20 +93,15 @@ function programOf(site: HoleSite, words: readonly string[]): SecondReader | und
   if (isAwkProgram(words, names, site.word)) return program('"awk"')
   const at = words.findLastIndex((word) => interpreter(word) !== undefined)
   const options = interpreter(words[at] ?? '')
-  if (options === undefined) return undefined
   const between = words.slice(at + 1)
-  const own = between.every((word, index) => /^[-+]/.test(word) || /^[-+][oO]$/.test(between[index - 1] ?? ''))
-  if (!own && names[at] !== 'su' && names[at] !== 'sbatch') return undefined
-  const attached = /^(-[a-zA-Z]*|--[a-z]+)=?['"]/.exec(site.word)?.[1]
-  const option = options.test(words.at(-1) ?? '')
-    ? words.at(-1)
-    : attached !== undefined && options.test(attached)
-      ? attached
-      : undefined
-  return option === undefined || at === words.length ? undefined : program(`"${names[at]} ${option}"`)
+  const direct = between.every((word, index) => /^[-+]/.test(word) || /^[-+][oO]$/.test(between[index - 1] ?? ''))
+  if (options === undefined || !(direct || names[at] === 'su' || names[at] === 'sbatch')) return undefined
+  const attached = /^(-[a-zA-Z]*|--[a-z]+)(?:=?['"]|=)/.exec(site.word)?.[1]
+  const option = [words.at(-1), attached].find((word) => word !== undefined && options.test(word))
+  return option === undefined ? undefined : program(`"${names[at]} ${option}"`)
 }
 
-/** The first argument that is neither an option nor an option's value. */
+/** The program is the first argument that is neither an option nor an option's value. */
 function isAwkProgram(words: readonly string[], names: readonly string[], word: string): boolean {
   const at = names.findLastIndex((name) => awk.test(name))
   if (at === -1 || word.startsWith('-')) return false

@@ -80,8 +80,7 @@ function readNewline(cursor: Cursor, code: Code): void {
 }
 
 function openParenthesis(cursor: Cursor, code: Code): void {
-  const mayBeKeyword = code.position === 'command' && !readsCasePatterns(code)
-  if (mayBeKeyword && reservedWords.has(wordSoFar(code, cursor))) endWord(code, cursor)
+  if (code.position === 'command' && reservedWords.has(wordSoFar(code, cursor))) endWord(code, cursor)
   const word = wordSoFar(code, cursor)
   const mayBeArithmetic = word === '' && (code.position === 'command' || code.words.at(-1) === 'for')
   if (readsCasePatterns(code) && word === '') {
@@ -119,9 +118,9 @@ function readOperator(cursor: Cursor, code: Code): void {
   endWord(code, cursor)
   const redirection = cursor.match(/&>>?/y)
   const branchEnd = cursor.match(/;;&|;;|;&/y)
-  if (redirection !== '') code.redirected = true
-  else if (!readsCasePatterns(code) && !isConditional(code)) endCommand(code)
   if (branchEnd !== '') endCaseBranch(code)
+  if (redirection !== '') code.redirected = true
+  else if (!isConditional(code)) endCommand(code)
   cursor.take(Math.max(1, redirection.length, branchEnd.length))
 }
 

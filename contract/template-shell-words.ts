@@ -38,33 +38,12 @@ export interface Code {
   pending: HereDocument[]
 }
 
-const keywordsBeforeCommands: ReadonlySet<string> = new Set([
-  'if',
-  'then',
-  'else',
-  'elif',
-  'do',
-  'while',
-  'until',
-  '!',
-  '{',
-  'time',
-])
+const keywordsBeforeCommands: ReadonlySet<string> = new Set('if then else elif do while until ! { time'.split(' '))
 
 /** Words that are syntax where a command may begin. */
 export const reservedWords: ReadonlySet<string> = new Set([
   ...keywordsBeforeCommands,
-  'fi',
-  'done',
-  'case',
-  'esac',
-  'for',
-  'select',
-  'in',
-  'function',
-  'coproc',
-  '}',
-  '[[',
+  ...'fi done case esac for select in function coproc } [['.split(' '),
 ])
 
 /** `name=`, `name+=`, `name[…]=`: what the shell takes for an assignment when it begins a command's word. */
@@ -121,11 +100,11 @@ export function dropWord(code: Code): void {
   code.braces = 0
 }
 
-/** The next word may begin a command. */
+/** The next word may begin a command, unless it is a pattern. */
 export function endCommand(code: Code): void {
   if (code.kind !== 'commands') return
   code.words = []
-  code.position = 'command'
+  code.position = readsCasePatterns(code) ? 'argument' : 'command'
   code.redirected = false
 }
 

@@ -32,7 +32,9 @@ export function problemOf(items: readonly string[], { site, place }: Spot, aroun
     return `only plain text may stand here: ${place.because}`
   if (unfinished !== undefined && unfinished !== 'name' && !(allPlain && items.length > 0))
     return `only plain text may stand after ${openers[unfinished]}, where no reference would be followed`
-  const assigns = site.enclosures.at(-1) === 'commands' && site.position !== 'argument' && assignment.test(site.word)
-  if (assigns && items.length !== 1) return 'a list cannot be assigned; put quotes or parentheses around it'
+  const inCommand = site.enclosures.at(-1) === 'commands'
+  if (inCommand && site.position !== 'argument' && items.length !== 1 && assignment.test(site.word))
+    return 'a list cannot be assigned; put quotes or parentheses around it'
+  if (inCommand && site.redirected && items.length !== 1) return 'a list cannot be the target of a redirection'
   return jointProblem(site, around, items[0] ?? '', items.at(-1) ?? '')
 }

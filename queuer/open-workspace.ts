@@ -117,16 +117,10 @@ export function openPass(queuer: Queuer, hello: Hello): Pass | Refusal {
   }
   files.makeFolder(spool.done(hello.gateway))
   files.makeFolder(spool.passes(hello.gateway))
-  const copy = refuseCopy(queuer, hello)
+  const copy = hello.peek ? undefined : refuseCopy(queuer, hello)
   if (copy !== undefined) return copy
   const passes = spool.passes(hello.gateway)
-  const generation = highestNumber(files, passes) + 1
-  const holder = { nonce: hello.pass, host: queuer.host, at: isoTime(queuer.clock.now()) }
-  if (claimNumber(files, passes, generation, holder) === undefined) {
-    return refuse('another pass of this gateway began at the same moment', 'the next pass goes on', 'transient')
-  }
-  for (const old of numbersIn(files.list(passes))) if (old < generation - 2) files.remove(join(passes, `${old}`))
-  return {
+  const pass = (generation: number): Pass => ({
     gateway: hello.gateway,
     nonce: hello.pass,
     generation,
@@ -134,7 +128,15 @@ export function openPass(queuer: Queuer, hello: Hello): Pass | Refusal {
     observer: hello.observer,
     lanes: hello.lanes,
     allocationLimit: hello.limits.allocations,
+  })
+  if (hello.peek) return pass(highestNumber(files, passes))
+  const generation = highestNumber(files, passes) + 1
+  const holder = { nonce: hello.pass, host: queuer.host, at: isoTime(queuer.clock.now()) }
+  if (claimNumber(files, passes, generation, holder) === undefined) {
+    return refuse('another pass of this gateway began at the same moment', 'the next pass goes on', 'transient')
   }
+  for (const old of numbersIn(files.list(passes))) if (old < generation - 2) files.remove(join(passes, `${old}`))
+  return pass(generation)
 }
 
 /** Read right before every change made for a gateway: a pass that was overtaken stops here. */

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
 import { encodeFrame, FrameReader, protocolVersion, type Request, readyMark } from '../contract/protocol.ts'
+import { keysIn } from '../contract/spool.ts'
 import { locate } from './audit.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
@@ -53,6 +54,7 @@ class Conversation {
   readonly #receiver: Receiver
   readonly #beside = new Set<Promise<void>>()
   #pass: Pass | undefined
+  #timer: NodeJS.Timeout | undefined
 
   constructor(queuer: Queuer, send: Send) {
     this.#queuer = queuer
@@ -61,6 +63,7 @@ class Conversation {
   }
 
   async end(): Promise<void> {
+    this.#unwatch()
     this.#receiver.end()
     await Promise.all(this.#beside)
   }
@@ -107,9 +110,31 @@ class Conversation {
         return this.#send({ type: 'known', jobs: request.ids.map((id) => ({ id, ...locate(queuer, id) })) })
       case 'check':
         return this.#send({ type: 'checked', lines: await checkSite(queuer, this.#newest(), request.scheduler) })
+      case 'watch':
+        return this.#watch(request.everyMs)
       case 'end':
         return
     }
+  }
+
+  /** Told once: the pass that follows collects all there is. */
+  #watch(everyMs: number): void {
+    const { files, spool } = this.#queuer
+    const pass = this.#newest()
+    this.#unwatch()
+    this.#timer = setInterval(
+      () => {
+        if (keysIn(files.list(spool.done(pass.gateway))).length === 0) return
+        this.#unwatch()
+        void this.#send({ type: 'news' })
+      },
+      Math.max(100, everyMs),
+    )
+  }
+
+  #unwatch(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   async #hello(request: Extract<Request, { type: 'hello' }>): Promise<void> {
@@ -120,6 +145,8 @@ class Conversation {
     const opened = openPass(this.#queuer, request)
     if ('type' in opened) return this.#send(opened)
     this.#pass = opened
+    this.#unwatch()
+    if (request.peek) return this.#send(look(this.#queuer, opened))
     ensureLanes(this.#queuer, opened.lanes)
     sweep(this.#queuer)
     return this.#send(look(this.#queuer, opened))

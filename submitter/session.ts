@@ -22,6 +22,8 @@ export class Session {
   readonly #connection: Connection
   readonly #channel: Channel
   readonly #waiters = new Map<string, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>()
+  /** Called when the site says, between passes, that something is done. */
+  onNews: (() => void) | undefined
   readonly collectors = new Map<string, Collector>()
   #fault: HpcError | undefined
   #closed = false
@@ -127,6 +129,9 @@ export class Session {
         break
       case 'log':
         this.#gateway.log[answer.level](`${this.site.name}: ${answer.text}`)
+        break
+      case 'news':
+        this.onNews?.()
         break
       case 'piece':
         this.collectors.get(answer.id)?.piece(answer, body)

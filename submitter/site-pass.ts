@@ -105,6 +105,7 @@ export function helloOf(
   uuid: string,
   workspace: string | null,
   jobs: number,
+  peek = false,
 ): Extract<Request, { type: 'hello' }> {
   const folder = gateway.files.stat(gateway.config.dropbox)
   return {
@@ -115,6 +116,7 @@ export function helloOf(
     workspace,
     dropbox: { inode: String(folder?.ino ?? ''), host: gateway.host },
     takeOver: gateway.options.takeOver,
+    peek,
     observer: gateway.clock.uptime(),
     lanes: Object.values(site.lanes).map((lane) => shapeOf(site, lane, gateway.options)),
     limits: { jobs: site.limits.jobs ?? null, allocations: site.limits.allocations ?? null },

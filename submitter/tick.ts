@@ -6,6 +6,7 @@ import type { Site } from './config.ts'
 import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { type Lock, takeLock } from './lock.ts'
+import { hasOutstanding } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
@@ -35,15 +36,15 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
       failingMs: (site) => readSiteState(gateway, site).failingMs,
     }),
   )
-  const passes = await Promise.allSettled(
-    Object.values(gateway.config.sites).map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)),
-  )
+  const asked = hasOutstanding(gateway) ? Object.values(gateway.config.sites) : []
+  const passes = await Promise.allSettled(asked.map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)))
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
   const errors = passes.flatMap((pass) => (pass.status === 'rejected' ? [pass.reason as HpcError] : []))
-  await withLock(gateway, 'accept', [], async (lock) => {
-    confirmPublished(gateway, sites)
-    for (const site of sites) giveUpLost(gateway, lock, site)
-  })
+  if (sites.length > 0)
+    await withLock(gateway, 'accept', [], async (lock) => {
+      confirmPublished(gateway, sites)
+      for (const site of sites) giveUpLost(gateway, lock, site)
+    })
   return { accepted, sites, errors, busy }
 }
 

@@ -135,6 +135,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     return session
   }
 
+  let putting = 0
   let lastGone = Number.NEGATIVE_INFINITY
   const execOnce = (commandLine: string): Promise<Channel> =>
     ask((resolve, reject) => {
@@ -166,16 +167,23 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     },
     async putFile(localPath, remotePath, mode, onBytes) {
       const opened = await sftp()
-      await ask<void>((resolve, reject) => {
-        putOverSftp(opened, {
-          localPath,
-          remotePath,
-          mode,
-          onBytes,
-          makeFolder: (path) => helper.mkdir(path, true),
-          patienceMs: route.stallMs,
-        }).then(resolve, reject)
-      })
+      putting += 1
+      try {
+        await ask<void>((resolve, reject) => {
+          const makeFolder = (path: string): Promise<unknown> => helper.mkdir(path, true)
+          const put = { localPath, remotePath, mode, onBytes, makeFolder, patienceMs: route.stallMs }
+          putOverSftp(opened, put).then(resolve, reject)
+        })
+      } catch (error) {
+        // it may hang for good on the server's side: the next one gets a new session
+        if (putting === 1 && over === undefined) {
+          session = undefined
+          opened.end()
+        }
+        throw error
+      } finally {
+        putting -= 1
+      }
     },
     async close() {
       if (over !== undefined || closing) return

@@ -81,7 +81,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
         'PrintMotd no',
         'MaxStartups 100',
         'LogLevel VERBOSE',
-        'Subsystem sftp internal-sftp',
+        ...(options.config?.some((line) => line.startsWith('Subsystem')) ? [] : ['Subsystem sftp internal-sftp']),
         '',
       ].join('\n'),
     )

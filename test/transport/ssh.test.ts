@@ -35,6 +35,36 @@ if (noSshd !== false) {
     return { transport: sshTransport(settingsFor(sshd), {}), stop: () => sshd.stop() }
   })
 
+  test('P-GW-06: putFile() replaces a file where the server can neither rename onto one nor flush', async () => {
+    const plain = await startSshd({ config: ['Subsystem sftp internal-sftp -P posix-rename,fsync'] })
+    try {
+      const connection = await sshTransport(settingsFor(plain), {}).connect()
+      const from = join(plain.folder, 'from')
+      for (const text of ['first', 'second']) {
+        writeFileSync(from, text)
+        await connection.putFile(from, join(plain.folder, 'new/to'), 0o700)
+        assert.equal(readFileSync(join(plain.folder, 'new/to'), 'utf8'), text)
+      }
+      await connection.close()
+    } finally {
+      await plain.stop()
+    }
+  })
+
+  test('exec() and putFile() say so when the server has no SFTP; commands go on', async () => {
+    const without = await startSshd({ config: ['Subsystem other /bin/false'] })
+    try {
+      const connection = await sshTransport(settingsFor(without), {}).connect()
+      const from = join(without.folder, 'from')
+      writeFileSync(from, 'x')
+      await assert.rejects(connection.putFile(from, join(without.folder, 'to'), 0o600), HpcError)
+      assert.equal((await run(connection, 'echo in')).out, 'in\n')
+      await connection.close()
+    } finally {
+      await without.stop()
+    }
+  })
+
   describe('host keys', () => {
     let sshd: Sshd
     let folder: string

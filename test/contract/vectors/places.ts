@@ -86,6 +86,7 @@ const cases: readonly Case[] = [
   ['a subscript with blanks', 'a[1 + <<x>>]=1\n', /:1: .*whole number/],
   ['a subscript among the items of an array', 'a=([<<x>>]=1)\n', /:1: .*whole number/],
   ['a subscript in ${…}', 'argv "${a[<<x>>]}"\n', /:1: .*whole number|\$\{…\}/],
+  ['brackets in an argument', 'argv a[<<x>>]\n', /:1: .*whole number/],
   ['let', 'let "a=<<x>>"\n', /:1: .*"let" reads this as arithmetic/],
   ['[[ -eq ]]', 'if [[ <<x>> -eq 5 ]]; then argv a; fi\n', /:1: .*"\[\[" reads this as arithmetic/],
   ['declare -i', 'declare -i n=<<x>>\n', /:1: .*"declare -i" reads this as arithmetic/],

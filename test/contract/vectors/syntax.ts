@@ -89,6 +89,7 @@ export const syntaxVectors: readonly Vector[] = [
     receives: ['1', '2', 'a'],
   },
   { name: 'raw text with an open quote', template: 'argv <<&x>> "a"\n', values: { x: '"' }, refused: /:1: .*"x"/ },
+  { name: 'raw text with an open quote at the end', template: 'argv <<&x>>', values: { x: '"' }, refused: /:1: .*"x"/ },
   { name: 'raw text with a comment', template: 'argv <<&x>> a\n', values: { x: '#' }, refused: /:1: .*"x"/ },
   {
     name: 'raw text with an open here-document',

@@ -68,6 +68,12 @@ const others: readonly Omit<Vector, 'posix'>[] = [
   { name: 'a list in a comment', template: '# <<l>>\nargv a\n', values: { l: ['a', 'b'] }, script: '# a b\nargv a\n' },
   { name: 'a list cannot be assigned', template: 'v=<<l>>\n', values: { l: ['a', 'touch'] }, refused: /:1: .*list/ },
   {
+    name: 'a list cannot be redirected to',
+    template: 'argv a > <<l>>\n',
+    values: { l: ['a', 'b'] },
+    refused: /:1: .*redirection/,
+  },
+  {
     name: 'a list of one can be assigned',
     template: 'v=<<l>>; argv "$v"\n',
     values: { l: ['a b'] },

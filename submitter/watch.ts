@@ -1,0 +1,121 @@
+/**
+ * `watch`: the same pass as `tick`, woken. The clock ticks every minute, a change in the dropbox or the word of a site only comes sooner:
+ * a missed event costs latency, never a job. Connections are kept between passes; the config is read again when its file changes.
+ */
+import cron from 'node-cron'
+import { describeError } from '../contract/errors.ts'
+import type { Config, Site } from './config.ts'
+import type { Gateway } from './gateway.ts'
+import { Session } from './session.ts'
+import { readSiteState } from './site-state.ts'
+import { type TickReport, tick } from './tick.ts'
+import { watchDropbox } from './watch-dropbox.ts'
+
+export interface WatchSettings {
+  /** Cron expression of the passes that come without being woken. */
+  readonly cron: string
+  /** Reads the config again; undefined when it has not changed. Throws when it is wrong: the old one goes on. */
+  readonly reload: () => Promise<Gateway | undefined>
+  readonly onReport: (gateway: Gateway, report: TickReport) => void
+  /** Settles when watching is to end. */
+  readonly ended: Promise<void>
+}
+
+const newsEveryMs = 250
+/** New files come in bursts: so long after the first one the pass begins. */
+const gatherMs = 20
+
+export async function watch(first: Gateway, settings: WatchSettings): Promise<void> {
+  let gateway = first
+  let ended = false
+  let wake: () => void = () => undefined
+  let woken = true
+  const nudge = () => {
+    woken = true
+    wake()
+  }
+  const sessions = new Sessions(() => gateway, nudge)
+  let dropbox = await watchDropbox(gateway, nudge)
+  const task = cron.schedule(settings.cron, nudge, { noOverlap: true })
+  void settings.ended.then(() => {
+    ended = true
+    nudge()
+  })
+  try {
+    while (!ended) {
+      woken = false
+      try {
+        const reloaded = await settings.reload()
+        if (reloaded !== undefined) {
+          await dropbox.close()
+          await sessions.closeAll()
+          gateway = reloaded
+          dropbox = await watchDropbox(gateway, nudge)
+          gateway.log.info('the config has changed and is in force')
+        }
+      } catch (error) {
+        gateway.log.warn(`the changed config is not used: ${describeError(error)}`)
+      }
+      try {
+        const report = await tick(gateway, (site) => sessions.of(site))
+        settings.onReport(gateway, report)
+        await sessions.askForNews()
+        // what waits only for a look of ours is looked at again soon, without an event
+        if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, nudge)
+      } catch (error) {
+        gateway.log.warn(describeError(error))
+      }
+      if (!woken && !ended) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        wake = () => undefined
+      }
+      await gateway.clock.sleep(gatherMs)
+    }
+  } finally {
+    await task.destroy()
+    await dropbox.close()
+    await sessions.closeAll()
+  }
+}
+
+function soon(config: Config, nudge: () => void): void {
+  setTimeout(nudge, Math.max(1_000, config.settleMs)).unref()
+}
+
+/** One kept session a site; a broken one is opened anew by the pass that needs it. */
+class Sessions {
+  readonly #gateway: () => Gateway
+  readonly #onNews: () => void
+  readonly #open = new Map<string, Promise<Session>>()
+
+  constructor(gateway: () => Gateway, onNews: () => void) {
+    this.#gateway = gateway
+    this.#onNews = onNews
+  }
+
+  async of(site: Site): Promise<Session> {
+    const kept = await this.#open.get(site.name)?.catch(() => undefined)
+    if (kept?.alive === true) return kept
+    await kept?.close()
+    const gateway = this.#gateway()
+    const opening = Session.open(gateway, site, readSiteState(gateway, site.name).workspace !== undefined)
+    this.#open.set(site.name, opening)
+    const session = await opening
+    session.onNews = this.#onNews
+    return session
+  }
+
+  async askForNews(): Promise<void> {
+    for (const opening of this.#open.values()) {
+      const session = await opening.catch(() => undefined)
+      if (session?.alive === true) await session.send({ type: 'watch', everyMs: newsEveryMs }).catch(() => undefined)
+    }
+  }
+
+  async closeAll(): Promise<void> {
+    for (const opening of this.#open.values()) await (await opening.catch(() => undefined))?.close()
+    this.#open.clear()
+  }
+}
