@@ -26,22 +26,17 @@ export function unfinishedBefore(site: HoleSite, before: string): Unfinished | u
   }
 }
 
-/** Why this plain value cannot stand there as it is, although its characters are harmless; undefined when it can. */
-export function jointProblem(
-  site: HoleSite,
-  { before, after }: Neighbours,
-  first: string,
-  last: string,
-): string | undefined {
-  const unfinished = unfinishedBefore(site, before)
-  if (unfinished === 'name' && /^[A-Za-z0-9_]/.test(first) && isPlain(first))
+/** Why these texts cannot stand there as they are, although their characters are harmless; undefined when they can. */
+export function jointProblem(site: HoleSite, around: Neighbours, items: readonly string[]): string | undefined {
+  const [first = '', last = ''] = [items[0], items.at(-1)]
+  if (unfinishedBefore(site, around.before) === 'name' && /^[A-Za-z0-9_]/.test(first) && isPlain(first))
     return 'it would become part of the variable name before it; write ${name}<<…>>'
-  const code = ['commands', 'words', 'pattern'].includes(site.enclosures.at(-1) ?? '')
-  if (code && /^[0-9]+$/.test(last) && /^[0-9\0]*$/.test(site.word) && /^[0-9\0]*[<>]/.test(after))
+  const inCode = ['commands', 'words', 'pattern'].includes(site.enclosures.at(-1) ?? '')
+  if (inCode && /^[0-9]+$/.test(last) && /^[0-9\0]*$/.test(site.word) && /^[0-9\0]*[<>]/.test(around.after))
     return 'with the redirection after it, it would be a file descriptor; put a space between them'
-  if (code && site.inBraces && [first, last].some((text) => isPlain(text) && /,|\.\./.test(text)))
+  if (inCode && site.inBraces && items.some((item) => isPlain(item) && /,|\.\./.test(item)))
     return 'within {…} its "," or ".." would make the shell expand it'
-  if (site.enclosures.includes('arithmetic') && first.startsWith('-') && /-$/.test(before))
+  if (site.enclosures.includes('arithmetic') && first.startsWith('-') && around.before.endsWith('-'))
     return 'after "-" it would be read as "--"; put a space between them'
   return undefined
 }

@@ -16,7 +16,8 @@ interface Written {
 /** For a POSIX shell: any value may stand nearly anywhere. */
 export function renderShell(template: Template, nodes: readonly TemplateNode[], pieces: readonly Piece[]): string {
   const reading = readTemplate(template, nodes)
-  const prefix = freePrefix(template.text)
+  const raw = pieces.flatMap((piece) => (piece.bound !== undefined && piece.node.raw ? itemsOf(piece.bound.value) : []))
+  const prefix = freePrefix([template.text, ...raw].join('\n'))
   const names = new Map<string, string>()
   const bind = (text: string): string => {
     const name = names.get(text) ?? `${prefix}${names.size + 1}`

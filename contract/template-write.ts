@@ -36,5 +36,5 @@ export function problemOf(items: readonly string[], { site, place }: Spot, aroun
   if (inCommand && site.position !== 'argument' && items.length !== 1 && assignment.test(site.word))
     return 'a list cannot be assigned; put quotes or parentheses around it'
   if (inCommand && site.redirected && items.length !== 1) return 'a list cannot be the target of a redirection'
-  return jointProblem(site, around, items[0] ?? '', items.at(-1) ?? '')
+  return jointProblem(site, around, items)
 }

@@ -66,18 +66,10 @@ export function templateWarnings(template: Template): readonly TemplateWarning[]
 
 /** A script without `#!` is run by bash. */
 function isForPosixShell(text: string): boolean {
-  const [, line] = /^#![ \t]*([^\n]*)/.exec(text) ?? []
-  if (line === undefined) return true
-  const words = line
-    .trim()
-    .split(/\s+/)
-    .map((word) => word.slice(word.lastIndexOf('/') + 1))
-  const name =
-    words[0] === 'env'
-      ? words.slice(1).find((word) => !/^-|=/.test(word))
-      : words[0] === 'busybox'
-        ? words[1]
-        : words[0]
+  const [, line] = /^#!([^\n]*)/.exec(text) ?? []
+  const words = line?.trim().split(/\s+/) ?? ['bash']
+  const names = words.map((word) => word.slice(word.lastIndexOf('/') + 1))
+  const name = names.find((word) => !/^(?:env|busybox)$|^-|=/.test(word))
   return /^(?:sh|bash|dash|ash|ksh|ksh93|mksh|yash)$/.test(name ?? '')
 }
 

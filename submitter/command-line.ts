@@ -2,40 +2,8 @@
 import yargs, { type Argv } from 'yargs'
 import { HpcError } from '../contract/errors.ts'
 import { parseDurationMs } from '../contract/units.ts'
-import type { Options } from './gateway.ts'
-import { makeGateway, readConfig, version } from './make-gateway.ts'
-import { progressTeller } from './progress.ts'
-
-interface Common {
-  config?: string | undefined
-  debug?: boolean | undefined
-}
-
-function optionsOf(
-  args: Common & { nocleanup?: boolean | undefined; email?: string | undefined; takeover?: boolean | undefined },
-): Options {
-  return {
-    noCleanup: args.nocleanup === true,
-    email: args.email,
-    debug: args.debug === true,
-    takeOver: args.takeover === true,
-  }
-}
-
-/** The gateway of a command; `quiet` commands tell only what is wrong. */
-async function open(args: Common, options = optionsOf(args), level: 'info' | 'warn' = 'warn') {
-  const loaded = await readConfig(args.config)
-  const shown = args.debug === true ? 'debug' : level
-  let log: (line: string) => void = () => undefined
-  const progress = progressTeller(
-    process.stderr,
-    (text) => log(text),
-    () => performance.now(),
-  )
-  const gateway = makeGateway(loaded.config, options, shown, progress)
-  log = (text) => gateway.log.info(text)
-  return { gateway, loaded }
-}
+import { version } from './make-gateway.ts'
+import { type Common, openGateway, optionsOf, type PassFlags } from './open-gateway.ts'
 
 function duration(text: string | undefined, option: string): number | undefined {
   if (text === undefined) return undefined
@@ -83,7 +51,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
           .positional('config_file', { type: 'string', describe: 'config file, as in crontabs of hpc_batch' })
           .option('json', { type: 'boolean', describe: 'print what the pass did as JSON' })
           .example('* * * * * hpc-submitter tick -c /etc/hpc-submitter.yml', 'the one crontab line'),
-      (args) => set(() => tickWith(args))(),
+      (args) => set(() => import('./tick-with.ts').then(({ tickWith }) => tickWith(args)))(),
     )
     .command(
       'watch [config_file]',
@@ -209,28 +177,16 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   return code
 }
 
-interface PassArgs extends Common {
-  config_file?: string | undefined
-  nocleanup?: boolean | undefined
-  email?: string | undefined
-  takeover?: boolean | undefined
-  json?: boolean | undefined
-}
-
-export async function tickWith(args: PassArgs): Promise<number> {
-  const { tickCommand } = await import('./tick-command.ts')
-  const { gateway, loaded } = await open({ ...args, config: args.config ?? args.config_file }, optionsOf(args))
-  return tickCommand(gateway, loaded.warnings, args.json === true)
-}
-
-async function watchWith(args: PassArgs & { cron?: string | undefined }): Promise<number> {
+async function watchWith(
+  args: PassFlags & { config_file?: string | undefined; cron?: string | undefined },
+): Promise<number> {
   const { watchCommand } = await import('./watch-command.ts')
   const config = args.config ?? args.config_file
-  const first = await open({ ...args, config }, optionsOf(args), 'info')
+  const first = await openGateway({ ...args, config }, optionsOf(args), 'info')
   for (const warning of first.loaded.warnings) first.gateway.log.warn(warning)
   let text = JSON.stringify(first.loaded.config)
   const reload = async () => {
-    const next = await open({ ...args, config }, optionsOf(args), 'info')
+    const next = await openGateway({ ...args, config }, optionsOf(args), 'info')
     const nextText = JSON.stringify(next.loaded.config)
     if (nextText === text) return undefined
     text = nextText
@@ -252,7 +208,7 @@ interface SubmitArgs extends Common {
 
 async function submitWith(args: SubmitArgs): Promise<number> {
   const { submitCommand } = await import('./submit-command.ts')
-  const { gateway } = await open(args)
+  const { gateway } = await openGateway(args)
   return submitCommand(gateway, args.files ?? [], {
     name: args.name,
     wait: args.wait === true,
@@ -268,13 +224,13 @@ async function statusWith(
   args: Common & { names?: string[] | undefined; live?: boolean | undefined; json?: boolean | undefined },
 ): Promise<number> {
   const { statusCommand } = await import('./status-command.ts')
-  const { gateway } = await open(args)
+  const { gateway } = await openGateway(args)
   return statusCommand(gateway, args.names ?? [], args.live === true, args.json === true)
 }
 
 async function checkWith(args: Common & { sites?: string[] | undefined; json?: boolean | undefined }): Promise<number> {
   const { checkCommand } = await import('./check-command.ts')
-  const { gateway, loaded } = await open(args)
+  const { gateway, loaded } = await openGateway(args)
   return checkCommand(gateway, loaded.source, loaded.warnings, args.sites ?? [], args.json === true)
 }
 
@@ -282,13 +238,13 @@ async function renderWith(
   args: Common & { file?: string | undefined; values?: boolean | undefined; json?: boolean | undefined },
 ): Promise<number> {
   const { renderCommand } = await import('./render-command.ts')
-  const { gateway } = await open(args)
+  const { gateway } = await openGateway(args)
   return renderCommand(gateway, args.file ?? '', args.values === true, args.json === true)
 }
 
 async function deployWith(args: Common & { sites?: string[] | undefined; node?: string | undefined }): Promise<number> {
   const { deployCommand } = await import('./deploy-command.ts')
-  const { gateway } = await open(args, optionsOf(args), 'info')
+  const { gateway } = await openGateway(args, optionsOf(args), 'info')
   return deployCommand(gateway, args.sites ?? [], args.node)
 }
 
@@ -296,7 +252,7 @@ async function trustWith(
   args: Common & { site?: string | undefined; fingerprint?: string | undefined },
 ): Promise<number> {
   const { trustCommand } = await import('./trust-command.ts')
-  const { gateway } = await open(args)
+  const { gateway } = await openGateway(args)
   const { siteNamed } = await import('./config-file.ts')
   const site = siteNamed(gateway.config, args.site ?? '')
   if (site === undefined) {

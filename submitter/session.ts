@@ -8,6 +8,10 @@ import type { Gateway } from './gateway.ts'
 import { type Started, startQueuer } from './start-queuer.ts'
 import type { Channel, Connection } from './transport/transport.ts'
 
+/** hpc_queuer answers a scheduler's silence after 30 s at most; so long a silence of its own means that it hangs. */
+const silenceMs = 180_000
+const watchEveryMs = 5_000
+
 type AnswerOf<T extends Answer['type']> = Extract<Answer, { type: T }>
 
 /** Takes what comes for one job that is being collected. */
@@ -26,7 +30,12 @@ export class Session {
   onNews: (() => void) | undefined
   readonly collectors = new Map<string, Collector>()
   #fault: HpcError | undefined
+  /** Rejects when the session does; for racing with anything awaited. */
+  readonly #failed: Promise<never>
+  #rejectFailed: (error: HpcError) => void = () => undefined
   #closed = false
+  #heardMs: number
+  readonly #watchdog: NodeJS.Timeout
 
   private constructor(
     gateway: Gateway,
@@ -38,6 +47,10 @@ export class Session {
     this.site = site
     this.#connection = connection
     this.#channel = started.channel
+    this.#failed = new Promise((_, reject) => {
+      this.#rejectFailed = reject
+    })
+    this.#failed.catch(() => undefined)
     if (started.noise.trim() !== '')
       gateway.log.debug(`${site.name}: the login shell printed: ${started.noise.trim().slice(0, 500)}`)
     started.channel.stderr.on('data', (chunk: Buffer) =>
@@ -45,6 +58,9 @@ export class Session {
     )
     started.channel.stdin.on('error', (error: Error) => this.#fail(broken(site, error)))
     connection.broken.catch((error: unknown) => this.#fail(broken(site, error)))
+    this.#heardMs = gateway.clock.monotonicMs()
+    this.#watchdog = setInterval(() => this.#watch(), watchEveryMs)
+    this.#watchdog.unref()
     void this.#read(started.rest)
   }
 
@@ -71,16 +87,10 @@ export class Session {
   /** Sends a request; resolves when there is room for the next one. */
   async send(request: Request, body?: Uint8Array): Promise<void> {
     if (this.#fault !== undefined) throw this.#fault
+    if (body !== undefined) this.#heardMs = this.#gateway.clock.monotonicMs()
     if (!this.#channel.stdin.write(encodeFrame(request, body))) {
-      await Promise.race([once(this.#channel.stdin, 'drain'), this.#failure()])
+      await Promise.race([once(this.#channel.stdin, 'drain'), this.#failed])
     }
-  }
-
-  #failure(): Promise<never> {
-    return new Promise((_, reject) => {
-      if (this.#fault !== undefined) reject(this.#fault)
-      else this.#waiters.set(`fault:${this.#gateway.uuid()}`, { resolve: () => undefined, reject })
-    })
   }
 
   /** The answer of that type (for that job). Ask before you send. */
@@ -105,6 +115,7 @@ export class Session {
   async #read(rest: Buffer): Promise<void> {
     const reader = new FrameReader<Answer>()
     const take = (chunk: Uint8Array) => {
+      this.#heardMs = this.#gateway.clock.monotonicMs()
       for (const { header, body } of reader.push(chunk)) this.#take(header, body)
     }
     try {
@@ -144,9 +155,27 @@ export class Session {
     }
   }
 
+  /** A connection can live while what it leads to hangs: nobody waits for that for ever. */
+  #watch(): void {
+    const now = this.#gateway.clock.monotonicMs()
+    if (this.#waiters.size === 0) this.#heardMs = now
+    else if (now - this.#heardMs > silenceMs) {
+      this.#fail(
+        new HpcError(
+          'transient',
+          `Cannot go on with site "${this.site.name}": hpc_queuer has said nothing for ${silenceMs / 1000} s`,
+          {
+            hint: 'see whether the file system of the workspace hangs there',
+          },
+        ),
+      )
+    }
+  }
+
   #fail(error: HpcError): void {
     if (this.#fault !== undefined || this.#closed) return
     this.#fault = error
+    this.#rejectFailed(error)
     for (const { reject } of this.#waiters.values()) reject(error)
     this.#waiters.clear()
   }
@@ -156,6 +185,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#watchdog)
     if (this.alive) {
       this.#channel.stdin.end(encodeFrame({ type: 'end' }))
       await this.#gateway.clock.within(

@@ -232,6 +232,7 @@ export const syntaxVectors: readonly Vector[] = [
     script: `#!/bin/bash\n#SBATCH -n 1\n\n# a comment\n_v1='a b'\n\nargv "\${_v1}" "\${_v1}"\n`,
   },
   { name: 'names that are taken', template: '_v1=1 _v_7=2\nargv $_v1 <<x>>\n', values: { x }, receives: ['1', x] },
+  { name: 'names that raw text takes', template: 'argv <<&r>> <<x>>\n', values: { x, r: '"$_v1"' }, receives: ['', x] },
   { name: 'set -eu', template: '#!/bin/bash -eu\nset -euo pipefail\nargv <<x>>\n', values: { x }, receives: [x] },
   {
     name: 'python, plain',
