@@ -27,9 +27,7 @@ export type Request =
       readonly peek: boolean
       readonly observer: ObserverTime
       readonly lanes: readonly LaneShape[]
-      readonly limits: { readonly jobs: number | null; readonly allocations: number | null }
-      readonly needBytes: number
-      readonly needInodes: number
+      readonly allocationLimit: number | null
     }
   /** Opens or resumes an upload. Answered by `have` only when `resume` is asked for. */
   | {
@@ -74,6 +72,8 @@ export type Answer =
       readonly space: { readonly bytes: number; readonly inodes: number | null } | null
       readonly done: readonly { readonly id: string; readonly key: string; readonly name: string }[]
       readonly moreDone: boolean
+      /** Jobs in the workspace, of all gateways, done ones included. */
+      readonly jobs: number
       readonly lanes: readonly {
         readonly lane: string
         readonly waiting: number

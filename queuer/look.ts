@@ -32,6 +32,7 @@ export function look(queuer: Queuer, pass: Pass): Extract<Answer, { type: 'welco
       space === undefined ? null : { bytes: space.bytes, inodes: Number.isFinite(space.inodes) ? space.inodes : null },
     done,
     moreDone: keys.length > doneAtOnce,
+    jobs: files.list(spool.controls).length,
     lanes: files.list(spool.lanes).map((lane) => {
       const waiting = keysIn(files.list(spool.queue(lane)))
       return {

@@ -108,10 +108,6 @@ export function openPass(queuer: Queuer, hello: Hello): Pass | Refusal {
   const { files, spool } = queuer
   const marker = ensureMarker(queuer, hello)
   if ('type' in marker) return marker
-  const space = files.space(spool.root)
-  if (space !== undefined && (space.bytes < hello.needBytes || space.inodes < hello.needInodes)) {
-    queuer.log.warn(`little room in ${spool.root}: ${space.bytes} bytes, ${space.inodes} inodes`)
-  }
   for (const dir of [spool.jobs, spool.controls, spool.stagings, spool.queues, spool.runnings, spool.trash]) {
     files.makeFolder(dir)
   }
@@ -127,7 +123,7 @@ export function openPass(queuer: Queuer, hello: Hello): Pass | Refusal {
     workspace: marker.uuid,
     observer: hello.observer,
     lanes: hello.lanes,
-    allocationLimit: hello.limits.allocations,
+    allocationLimit: hello.allocationLimit,
   })
   if (hello.peek) return pass(highestNumber(files, passes))
   const generation = highestNumber(files, passes) + 1

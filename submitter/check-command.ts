@@ -119,7 +119,7 @@ async function checkSite(gateway: Gateway, site: Site): Promise<CheckLine[]> {
     }
     const welcome = session.answer('welcome')
     await session.send(
-      helloOf(gateway, site, gatewayUuid(gateway), readSiteState(gateway, site.name).workspace ?? null, 0, true),
+      helloOf(gateway, site, gatewayUuid(gateway), readSiteState(gateway, site.name).workspace ?? null, true),
     )
     await welcome
     const checked = session.answer('checked')

@@ -5,6 +5,7 @@ import { HpcError, quoted } from '../contract/errors.ts'
 import type { JobDescription } from '../contract/job-description.ts'
 import type { FileEntry, OutputEntry, ResultRecord } from '../contract/spool-records.ts'
 import { streamText } from '../contract/stream-text.ts'
+import { renderBytes } from '../contract/units.ts'
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from '../system/os.ts'
 import { judgeOutput } from './check-files.ts'
 import type { Gateway } from './gateway.ts'
@@ -65,6 +66,17 @@ export class JobReceiver implements Collector {
     const fault = judgeOutput(this.#gateway, this.#hpc.owner, target.path)
     if (fault !== undefined) throw new HpcError('transient', fault.fault)
     const { files } = this.#gateway
+    const needed = output.files.reduce((sum, { size }) => sum + size, 0)
+    const space = files.space(dirname(target.path))
+    if (
+      space !== undefined &&
+      (space.bytes < needed || space.inodes < output.files.length + output.folders.length + 1)
+    ) {
+      throw new HpcError(
+        'transient',
+        `${quoted(dirname(target.path))} has too little space for its ${renderBytes(needed)}`,
+      )
+    }
     const temporary = join(dirname(target.path), `.${this.#hpc.id}.${index}`)
     files.removeTree(temporary)
     this.outputs.push({ output, temporary, destination: target.path })

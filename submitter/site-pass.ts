@@ -17,6 +17,7 @@ import { shapeOf } from './lane-shapes.ts'
 import type { Lock } from './lock.ts'
 import { JobReceiver } from './receive-job.ts'
 import { release } from './reservations.ts'
+import { decideRoom, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
 import { type Sent, stageIn } from './stage-in.ts'
@@ -66,7 +67,12 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
   try {
     const seen = await look(gateway, session, work)
     await withdraw(gateway, session, work)
-    const outcomes = await stageIn(gateway, session, work.jobs, gateway.clock.monotonicMs() + uploadBudgetMs)
+    const { toSend, held } = decideRoom(
+      work.jobs.map((job) => sizeOfJob(gateway, job)),
+      { ...seen, limit: site.limits.jobs },
+    )
+    for (const { job, why } of held) report.waiting.push({ name: job.hpc.name, why })
+    const outcomes = await stageIn(gateway, session, toSend, gateway.clock.monotonicMs() + uploadBudgetMs)
     const ensured = ask(session, { type: 'ensure' }, 'ensured')
     const cancelled = work.cancels.map((request) => cancel(session, request))
     const known = work.audit.length === 0 ? undefined : ask(session, { type: 'ask', ids: work.audit }, 'known')
@@ -96,7 +102,7 @@ async function ask<T extends Answer['type']>(
 
 /** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */
 async function look(gateway: Gateway, session: Session, work: SiteWork): Promise<Welcome> {
-  return ask(session, helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null, work.jobs.length), 'welcome')
+  return ask(session, helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null), 'welcome')
 }
 
 export function helloOf(
@@ -104,7 +110,6 @@ export function helloOf(
   site: Site,
   uuid: string,
   workspace: string | null,
-  jobs: number,
   peek = false,
 ): Extract<Request, { type: 'hello' }> {
   const folder = gateway.files.stat(gateway.config.dropbox)
@@ -119,9 +124,7 @@ export function helloOf(
     peek,
     observer: gateway.clock.uptime(),
     lanes: Object.values(site.lanes).map((lane) => shapeOf(site, lane, gateway.options)),
-    limits: { jobs: site.limits.jobs ?? null, allocations: site.limits.allocations ?? null },
-    needBytes: 0,
-    needInodes: jobs * 12,
+    allocationLimit: site.limits.allocations ?? null,
   }
 }
 

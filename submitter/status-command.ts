@@ -25,7 +25,7 @@ async function askSites(gateway: Gateway, status: Status): Promise<Map<string, s
     try {
       const workspace = readSiteState(gateway, site.name).workspace ?? null
       const welcome = session.answer('welcome')
-      await session.send(helloOf(gateway, site, gatewayUuid(gateway), workspace, 0, true))
+      await session.send(helloOf(gateway, site, gatewayUuid(gateway), workspace, true))
       await welcome
       const known = session.answer('known')
       await session.send({ type: 'ask', ids })

@@ -59,6 +59,15 @@ export class Files {
     }
   }
 
+  /** Size of what a path leads to, links followed; 0 when it leads nowhere. */
+  sizeOf(path: string): number {
+    try {
+      return this.os.statSync(path).size
+    } catch {
+      return 0
+    }
+  }
+
   exists(path: string): boolean {
     return this.stat(path) !== undefined
   }
