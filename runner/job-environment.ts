@@ -31,6 +31,15 @@ export function siteEnvironment(environment: Readonly<Record<string, string | un
   return kept
 }
 
+/** One word of an environment is limited by the kernel (128 KiB); a value beyond it reaches the script by its template only. */
+const longestWord = 120_000
+
+export function fittingEnvironment(values: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([name, value]) => Buffer.byteLength(name) + Buffer.byteLength(value) < longestWord),
+  )
+}
+
 /** GPUs the allocation may use, in the order the scheduler names them; none when it does not tell. */
 export function visibleGpus(environment: Readonly<Record<string, string | undefined>>): string[] {
   const text = environment.CUDA_VISIBLE_DEVICES ?? environment.SLURM_JOB_GPUS ?? ''

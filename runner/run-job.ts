@@ -13,7 +13,7 @@ import { digestOf } from '../system/digest.ts'
 import { COPY_CLONE, errno, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import { processesMarked, startDetached } from '../system/process.ts'
 import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
-import { gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
+import { fittingEnvironment, gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
 import type { Runner } from './runner.ts'
 import { stopProcesses, wrapperName } from './stop-processes.ts'
 
@@ -112,7 +112,7 @@ export async function startJob(
     workDir = await prepareFolder(runner, job, attempt)
     const rendered = renderJob(job, shape.name, workDir)
     files.createExclusive(control.script(attempt), rendered.script, 0o700)
-    environment = rendered.environment
+    environment = fittingEnvironment(rendered.environment)
   } catch (error) {
     const ended: Ended = { state: 'aborted', message: `The script could not be prepared: ${describeError(error)}` }
     if (errno(error) !== undefined && errno(error) !== 'EEXIST') throw error

@@ -7,6 +7,7 @@ import { jobFile, type Names, readRegular, sortNames } from './dropbox.ts'
 import { finishUnsent } from './finish-unsent.ts'
 import { statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
+import { OwnerLimit } from './owner-limit.ts'
 import { allSubmitted, type PendingJob, readPending, writePending } from './pending.ts'
 import { planAndCheck } from './plan-job.ts'
 import { decideReadiness, type Look, nextLook } from './readiness.ts'
@@ -62,11 +63,21 @@ export async function accept(desk: Desk): Promise<Accepted> {
     } else if (outcome.outcome === 'refused') result.refused += 1
   }
   for (const job of before) resume(desk, job, names, result, pending, note)
+  const owners = new OwnerLimit(gateway, names, arrivals.length)
   for (const { name, id, look } of arrivals) {
+    const uid = gateway.files.stat(jobFile(gateway, name).job)?.uid ?? gateway.uid
+    const reached = owners.reached(uid)
+    if (reached !== undefined) {
+      result.waiting.push({ name, why: reached })
+      continue
+    }
+    owners.add(uid)
     note(
       name,
       id,
       guarded(desk, name, () => acceptJob(desk, name, id, look)),
+    )
+  }
     )
   }
   if (result.accepted > 0 || arrivals.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
