@@ -72,13 +72,8 @@ export async function accept(desk: Desk): Promise<Accepted> {
       continue
     }
     owners.add(uid)
-    note(
-      name,
-      id,
-      guarded(desk, name, () => acceptJob(desk, name, id, look)),
-    )
-  }
-    )
+    const outcome = guarded(desk, name, () => acceptJob(desk, name, id, look))
+    note(name, id, outcome)
   }
   if (result.accepted > 0 || arrivals.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
   desk.turns.save()
