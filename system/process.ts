@@ -5,22 +5,33 @@ import type { Command, Reply } from '../scheduler/scheduler.ts'
 
 const outputLimit = 64 * 1024 * 1024
 
-/** Runs a command without a shell, to its end or its time-out. Never rejects: a program that cannot be started is a reply with code 127. */
+/** What a command left behind may hold its streams open for so long after its end. */
+const lingerMs = 1_000
+
+/**
+ * Runs a command without a shell, to its end or its time-out. Never rejects: a program that cannot be started is a reply with code 127.
+ * It has a session of its own, and the time-out ends all of it: at many sites squeue and sbatch are shell scripts around the real ones.
+ */
 export function runCommand(command: Command, timeoutMs: number): Promise<Reply> {
   return new Promise((resolve) => {
     const [program, ...args] = command.argv
     const child = spawn(program, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
       env: command.env === undefined ? process.env : { ...process.env, ...command.env },
     })
     const out: Buffer[] = []
     const err: Buffer[] = []
     let size = 0
     let timedOut = false
+    let lingering: NodeJS.Timeout | undefined
+    const killAll = () => {
+      if (child.pid === undefined || !signal(-child.pid, 'SIGKILL')) child.kill('SIGKILL')
+    }
     const keep = (list: Buffer[]) => (chunk: Buffer) => {
       size += chunk.length
       if (size <= outputLimit) list.push(chunk)
-      else child.kill('SIGKILL')
+      else killAll()
     }
     child.stdout.on('data', keep(out))
     child.stderr.on('data', keep(err))
@@ -28,14 +39,27 @@ export function runCommand(command: Command, timeoutMs: number): Promise<Reply> 
     child.stdin.end(command.stdin ?? '')
     const timer = setTimeout(() => {
       timedOut = true
-      child.kill('SIGKILL')
+      killAll()
     }, timeoutMs)
     const finish = (code: number | null, more: string) => {
       clearTimeout(timer)
+      clearTimeout(lingering)
       const stdout = Buffer.concat(out).toString('utf8')
       resolve({ code, stdout, stderr: Buffer.concat(err).toString('utf8') + more, timedOut })
     }
     child.on('error', (error) => finish(127, `${program}: ${error.message}`))
+    // what the command itself has said is all in the pipes when it ends: when nothing more comes out of them, it has been read
+    const linger = () => {
+      const read = size
+      lingering = setTimeout(() => {
+        setImmediate(() => {
+          if (size !== read) return linger()
+          child.stdout.destroy()
+          child.stderr.destroy()
+        })
+      }, lingerMs)
+    }
+    child.on('exit', linger)
     child.on('close', (code) => finish(code, ''))
   })
 }
