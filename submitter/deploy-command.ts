@@ -26,7 +26,8 @@ async function said(channel: Channel): Promise<{ code: number | null; stdout: st
 async function putNode(gateway: Gateway, connection: Connection, site: Site, file: string): Promise<void> {
   const target = join(site.hpcEnv.workspace, 'programs', 'node', 'bin', 'node')
   const total = gateway.files.stat(gateway.files.os.realpathSync(file))?.size ?? 0
-  await connection.putFile(file, target, 0o700, (done) =>
+  const fresh = `${target}.new`
+  await connection.putFile(file, fresh, 0o700, (done) =>
     gateway.progress({ what: `node to ${site.name}`, done, total }),
   )
   const script = `exec ${shellQuoted(target)} -p process.version`
@@ -35,6 +36,7 @@ async function putNode(gateway: Gateway, connection: Connection, site: Site, fil
   )
   const version = /v(\d+)\.\d+\.\d+/.exec(stdout)
   if (code !== 0 || version === null || Number(version[1]) < 18) {
+    await inShell(`rm -f ${shellQuoted(fresh)}`)
     const why =
       version === null
         ? printable((stderr || stdout).trim().slice(-300) || `exit code ${code}`)
@@ -47,6 +49,9 @@ async function putNode(gateway: Gateway, connection: Connection, site: Site, fil
       },
     )
   }
+  // only a Node that has run there replaces the one before
+  const moved = await inShell(`mv -f ${shellQuoted(fresh)} ${shellQuoted(target)}`)
+  if (moved.code !== 0) throw new HpcError('site', `Cannot put ${target} in place: ${printable(moved.stderr.trim())}`)
   process.stdout.write(`${site.name}: Node ${version[0]} is in ${target}\n`)
 }
 
