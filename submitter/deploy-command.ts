@@ -30,10 +30,9 @@ async function putNode(gateway: Gateway, connection: Connection, site: Site, fil
   await connection.putFile(file, fresh, 0o700, (done) =>
     gateway.progress({ what: `node to ${site.name}`, done, total }),
   )
-  const script = `exec ${shellQuoted(target)} -p process.version`
-  const { code, stdout, stderr } = await said(
-    await connection.exec(`exec /bin/sh -c '${script.replaceAll("'", "'\\''")}'`),
-  )
+  const inShell = async (script: string) =>
+    said(await connection.exec(`exec /bin/sh -c '${script.replaceAll("'", "'\\''")}'`))
+  const { code, stdout, stderr } = await inShell(`exec ${shellQuoted(fresh)} -p process.version`)
   const version = /v(\d+)\.\d+\.\d+/.exec(stdout)
   if (code !== 0 || version === null || Number(version[1]) < 18) {
     await inShell(`rm -f ${shellQuoted(fresh)}`)
