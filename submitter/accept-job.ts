@@ -5,14 +5,14 @@ import { parseDescriptionProblems, readDescription } from '../contract/read-desc
 import { makeKey } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
-import { jobFile, type ReadFile, readRegular } from './dropbox.ts'
+import { jobFile, moveAside, type ReadFile, readRegular } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import type { Lock } from './lock.ts'
 import { type Plan, planAndCheck } from './plan-job.ts'
 import type { Look } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
-import { holderOf, reserve } from './reservations.ts'
+import { destinationsOf, holderOf, reserve } from './reservations.ts'
 import type { HpcNode } from './submitted-file.ts'
 import type { Turns } from './turns.ts'
 
@@ -21,6 +21,16 @@ export interface JobToSend {
   readonly original: Uint8Array
   readonly description: JobDescription
   readonly plan: Plan
+  /** Accepted by an earlier pass, which may have sent it: its site is asked first. */
+  readonly resumed: boolean
+}
+
+/** A job of an earlier pass that could not be sent as things are now. Only its site knows whether it was sent before. */
+export interface DoubtfulJob {
+  readonly hpc: HpcNode
+  readonly original: Uint8Array
+  readonly description: JobDescription
+  readonly message: string
 }
 
 export type Acceptance =
@@ -69,9 +79,10 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     look !== undefined &&
     (look.inode !== read.stats.ino || look.size !== read.stats.size || look.mtimeMs !== read.stats.mtimeMs)
   ) {
-    // somebody still writes it: back it goes, for the next pass to look at
-    if (!gateway.files.exists(paths.job)) gateway.files.os.renameSync(paths.submitted, paths.job)
-    return { outcome: 'waiting', why: 'it changed while it was looked at', accepted: false }
+    // somebody still writes it: back it goes, for the next pass to look at; where another has come meanwhile, it is read then as it is
+    const back = !gateway.files.exists(paths.job)
+    if (back) gateway.files.os.renameSync(paths.submitted, paths.job)
+    return { outcome: 'waiting', why: 'it changed while it was looked at', accepted: !back }
   }
   const hpc = firstNode(desk, name, id, read)
   const reading = readDescription(read.bytes, `${name}.job`)
@@ -92,7 +103,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     expiry_base_ms: desk.failingMs(plan.site.name),
     history: [...hpc.history, event(desk, 'ready', `site ${plan.site.name}, lane ${plan.lane.name}`)],
   }
-  const destinations = [...reading.description.outputs.values()].map(({ path }) => path)
+  const destinations = destinationsOf(reading.description)
   const holder = holderOf(gateway, id, destinations)
   publishSubmitted(gateway, read.bytes, ready, undefined, 'later')
   if (holder !== undefined) return { outcome: 'waiting', why: heldBy(holder), accepted: true }
@@ -102,6 +113,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     original: read.bytes,
     description: reading.description,
     plan: { ...plan, record: { ...plan.record, key } },
+    resumed: false,
   }
   return { outcome: 'accepted', job }
 }
@@ -127,9 +139,8 @@ function firstNode(desk: Desk, name: string, id: string, read: ReadFile): HpcNod
 /** What cannot be read as a plain file gets a result without its text; the thing itself is moved aside first. */
 function refuseUnread(desk: Desk, name: string, id: string, fault: string): Acceptance {
   const { gateway, lock } = desk
-  const { files } = gateway
   const path = jobFile(gateway, name).submitted
-  const stats = files.stat(path)
+  const stats = gateway.files.stat(path)
   const hpc: HpcNode = {
     id,
     name,
@@ -138,7 +149,7 @@ function refuseUnread(desk: Desk, name: string, id: string, fault: string): Acce
     history: [event(desk, 'submitted')],
   }
   const message = `Cannot accept "${name}.job": ${fault}`
-  if (stats?.isDirectory() === true) files.os.renameSync(path, `${path.slice(0, -'.submitted'.length)}.aside.${id}`)
+  if (stats?.isFile() === false) moveAside(gateway, path)
   finishUnsent(gateway, lock, new Uint8Array(0), hpc, 'aborted', message)
   return { outcome: 'refused', message }
 }

@@ -1,10 +1,18 @@
 /** The dropbox's share of a pass, under the accept lock: new jobs in, bad ones refused, cancelled ones ended, all else told what it waits for. */
 import { describeError } from '../contract/errors.ts'
-import { readDescription } from '../contract/read-description.ts'
+import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
 import { makeJobId } from '../contract/spool.ts'
-import { type Acceptance, acceptJob, acceptRaw, type Desk, heldBy, type JobToSend } from './accept-job.ts'
-import { jobFile, type Names, readRegular, sortNames } from './dropbox.ts'
-import { finishUnsent } from './finish-unsent.ts'
+import {
+  type Acceptance,
+  acceptJob,
+  acceptRaw,
+  type Desk,
+  type DoubtfulJob,
+  heldBy,
+  type JobToSend,
+} from './accept-job.ts'
+import { jobFile, moveAside, type Names, readRegular, sortNames } from './dropbox.ts'
+import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import { statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
@@ -12,7 +20,7 @@ import { allSubmitted, type PendingJob, readPending, writePending } from './pend
 import { planAndCheck } from './plan-job.ts'
 import { decideReadiness, type Look, nextLook } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
-import { holderOf, release, reserve } from './reservations.ts'
+import { destinationsOf, holderOf, release, reserve } from './reservations.ts'
 import { type HpcNode, readSubmitted, type Submitted } from './submitted-file.ts'
 import { withdraw } from './withdraw.ts'
 
@@ -25,6 +33,7 @@ export interface CancelRequest {
 export interface Accepted {
   /** Jobs to stage in, by site, in the order of their turns. */
   readonly toSend: Map<string, JobToSend[]>
+  readonly doubtful: DoubtfulJob[]
   readonly cancels: CancelRequest[]
   readonly waiting: { readonly name: string; readonly why: string }[]
   readonly accepted: number
@@ -37,6 +46,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const names = sortNames(gateway.files.list(gateway.config.dropbox))
   const result: Accepted & { accepted: number; refused: number } = {
     toSend: new Map(),
+    doubtful: [],
     cancels: [],
     waiting: [],
     accepted: 0,
@@ -145,6 +155,12 @@ async function findReady(
     looks[name] = look
     return open ? 'growing' : decision === 'ready' ? 'growing' : decision
   }
+  for (const name of names.jobs) {
+    const { finished } = jobFile(gateway, name)
+    if (!names.finished.has(name) || gateway.files.stat(finished)?.isFile() !== false) continue
+    moveAside(gateway, finished)
+    names.finished.delete(name)
+  }
   const blocked = (name: string) => names.submitted.has(name) || names.finished.has(name)
   const again: string[] = []
   for (const name of names.jobs) {
@@ -203,6 +219,14 @@ function resume(
   } else if ('why' in outcome) {
     result.waiting.push({ name: hpc.name, why: outcome.why })
     pending.push({ id: hpc.id, name: hpc.name, why: outcome.why })
+  } else if ('message' in outcome) {
+    result.doubtful.push(outcome)
+    pending.push({
+      id: hpc.id,
+      name: hpc.name,
+      why: outcome.message,
+      ...(hpc.site === undefined ? {} : { site: hpc.site }),
+    })
   }
 }
 
@@ -222,42 +246,42 @@ function finishAgain(desk: Desk, found: Submitted): void {
   )
 }
 
-/** Plans a waiting job anew: the config, its template or its files may have changed while it waited. */
-function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: string } | { ended: true } {
+/**
+ * Plans a waiting job anew: the config, its template or its files may have changed while it waited. It stays with its site, which may
+ * have got it already; what is wrong with it now ends it only after its site has said that it has not.
+ */
+function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: string } | DoubtfulJob | { ended: true } {
   const { gateway, lock } = desk
   const { hpc, original } = found
   const reading = readDescription(original, `${hpc.name}.job`)
-  const end = (state: 'aborted', message: string) => {
-    finishUnsent(gateway, lock, original, hpc, state, message)
+  if (!reading.ok) {
+    const message = `Cannot accept "${hpc.name}.job": its text cannot be read back; drop it again`
+    withdrawJob(desk, hpc)
+    finishUnsent(gateway, lock, original, hpc, 'aborted', message)
     appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
-    return { ended: true } as const
+    return { ended: true }
   }
-  if (!reading.ok) return end('aborted', `Cannot accept "${hpc.name}.job": its text cannot be read back`)
   const { description } = reading
-  const destinations = [...description.outputs.values()].map(({ path }) => path)
-  const spentMs = desk.failingMs(hpc.site ?? '') - (hpc.expiry_base_ms ?? 0)
-  if (spentMs > (description.expiryMs ?? gateway.config.expiryMs)) {
-    release(gateway, hpc.id, destinations)
-    withdrawJob(desk, hpc)
-    return end(
-      'aborted',
-      `The site "${hpc.site}" could not be reached until the job's expiry ran out; drop it again when it answers`,
-    )
-  }
-  const plan = planAndCheck(gateway, hpc.owner, description, { id: hpc.id, name: hpc.name, gateway: desk.uuid })
+  const { target: _, ...rest } = description
+  const atHome = hpc.site !== undefined && Object.hasOwn(gateway.config.sites, hpc.site)
+  const bound = hpc.site !== undefined && atHome ? { ...rest, site: hpc.site } : description
+  const plan = planAndCheck(gateway, hpc.owner, bound, { id: hpc.id, name: hpc.name, gateway: desk.uuid })
   if (Array.isArray(plan)) {
-    release(gateway, hpc.id, destinations)
-    withdrawJob(desk, hpc)
-    return end('aborted', plan.map(({ key, message }) => `${key}: ${message}`).join('; '))
+    return { hpc, original, description, message: parseDescriptionProblems(plan, `${hpc.name}.job`) }
   }
+  const destinations = destinationsOf(description)
   const holder = holderOf(gateway, hpc.id, destinations)
   if (holder !== undefined) return { why: heldBy(holder) }
   reserve(gateway, { id: hpc.id, name: hpc.name }, destinations)
   const key = hpc.key ?? plan.record.key
   const planned = { ...plan, record: { ...plan.record, key } }
-  return {
-    job: { hpc: { ...hpc, ...describeSubmitted(planned, description, key) }, original, description, plan: planned },
+  const now = { ...hpc, ...describeSubmitted(planned, description, key) }
+  if (!atHome) {
+    // its site is no longer in the config: it goes to another, and the old one is told if it ever comes back
+    withdrawJob(desk, hpc)
+    publishSubmitted(gateway, original, now)
   }
+  return { job: { hpc: now, original, description, plan: planned, resumed: true } }
 }
 
 /** It is not known to have been published, which is not known not to: its site is told. */
@@ -274,6 +298,10 @@ function endCancelled(desk: Desk, names: Names, result: Accepted, pending: Pendi
     const request = files.stat(paths.cancel)
     if (request === undefined) continue
     const found = guardedRead(desk, name)
+    if (!request.isFile()) {
+      moveAside(gateway, paths.cancel)
+      continue
+    }
     if (found === undefined || found === 'raw') {
       if (!files.exists(paths.job)) files.remove(paths.cancel)
       continue
@@ -287,6 +315,8 @@ function endCancelled(desk: Desk, names: Names, result: Accepted, pending: Pendi
     else if (pending.some((job) => job.id === hpc.id)) {
       withdrawJob(desk, hpc)
       finishUnsent(gateway, lock, found.original, hpc, 'cancelled', 'The job was cancelled before it was sent')
+      const reading = readDescription(found.original, `${name}.job`)
+      if (reading.ok) release(gateway, hpc.id, destinationsOf(reading.description))
       appendEvents(gateway, [{ event: 'cancelled', id: hpc.id, name }])
       pending.splice(
         pending.findIndex((job) => job.id === hpc.id),

@@ -11,7 +11,7 @@ import { type Gateway, statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
 import type { Lock } from './lock.ts'
 import { allSubmitted, readPending } from './pending.ts'
-import { release } from './reservations.ts'
+import { destinationsOf, release } from './reservations.ts'
 import type { SiteReport } from './site-pass.ts'
 import type { SiteState } from './site-state.ts'
 import { readSubmitted } from './submitted-file.ts'
@@ -19,20 +19,31 @@ import { readSubmitted } from './submitted-file.ts'
 const everyMs = 900_000
 const apartMs = 600_000
 
-/** Ids of a site's jobs in flight, when it is time to ask for them. */
-export function auditIds(gateway: Gateway, site: Site, state: SiteState, now: ObserverTime): string[] {
+export interface Audit {
+  /** Ids of the site's jobs in flight, to be asked for. */
+  readonly ids: readonly string[]
+  /** `.submitted` files that are not ours: to be treated as `.job` files of their owners. */
+  readonly strays: readonly string[]
+  /** Whether these are all; else only those that were denied before. */
+  readonly whole: boolean
+}
+
+/** What is to be asked for now: everything when it is time, else what the site has denied once. */
+export function planAudit(gateway: Gateway, site: Site, state: SiteState, now: ObserverTime): Audit {
   const suspects = Object.keys(readSuspects(gateway, site.name))
   const due =
     state.lastAudit === undefined || state.lastAudit.bootId !== now.bootId || now.ms - state.lastAudit.ms >= everyMs
-  if (!due) return suspects
+  if (!due) return { ids: suspects, strays: [], whole: false }
   const pending = new Set((readPending(gateway) ?? []).map(({ name }) => name))
   const ids: string[] = []
+  const strays: string[] = []
   for (const name of allSubmitted(gateway)) {
     if (pending.has(name)) continue
     const found = readSubmitted(gateway, name)
-    if (found !== undefined && found !== 'raw' && found.hpc.site === site.name) ids.push(found.hpc.id)
+    if (found === 'raw') strays.push(name)
+    else if (found?.hpc.site === site.name) ids.push(found.hpc.id)
   }
-  return ids
+  return { ids, strays, whole: true }
 }
 
 interface Suspect {
@@ -48,7 +59,7 @@ function readSuspects(gateway: Gateway, site: string): Record<string, Suspect> {
 }
 
 /** Ends jobs their site has denied twice; a first denial is remembered. */
-export function giveUpLost(gateway: Gateway, lock: Lock, report: SiteReport): void {
+export function giveUpLost(gateway: Gateway, lock: Lock, report: Pick<SiteReport, 'site' | 'absent'>): void {
   const before = readSuspects(gateway, report.site)
   if (report.absent.length === 0 && Object.keys(before).length === 0) return
   const now = gateway.clock.uptime()
@@ -67,12 +78,7 @@ export function giveUpLost(gateway: Gateway, lock: Lock, report: SiteReport): vo
       const message = `The site "${report.site}" has lost this job: its workspace is there and knows nothing of it (scratch cleaned?); drop it again`
       finishUnsent(gateway, lock, found.original, found.hpc, 'aborted', message)
       const reading = readDescription(found.original, `${name}.job`)
-      if (reading.ok)
-        release(
-          gateway,
-          found.hpc.id,
-          [...reading.description.outputs.values()].map(({ path }) => path),
-        )
+      if (reading.ok) release(gateway, found.hpc.id, destinationsOf(reading.description))
       appendEvents(gateway, [{ event: 'aborted', id: found.hpc.id, name, note: message }])
     }
   }

@@ -13,7 +13,7 @@ import { type JobBlock, verdictOf } from './job-block.ts'
 import { appendEvents } from './journal.ts'
 import type { Lock } from './lock.ts'
 import type { JobReceiver, Received } from './receive-job.ts'
-import { release } from './reservations.ts'
+import { destinationsOf, release } from './reservations.ts'
 import type { HpcNode, Submitted } from './submitted-file.ts'
 
 /** Delivers what `receiver` holds whole. Throws on local trouble: nothing was delivered then, or it is gone on with by another pass. */
@@ -30,11 +30,7 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   }
   for (const dir of new Set(receiver.outputs.map(({ destination }) => dirname(destination)))) files.syncFolder(dir)
   renameToFinished(gateway, lock, hpc)
-  release(
-    gateway,
-    hpc.id,
-    receiver.outputs.map(({ destination }) => destination),
-  )
+  release(gateway, hpc.id, destinationsOf(receiver.description))
   appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status }])
   return block
 }

@@ -1,5 +1,5 @@
 /** The dropbox: its names, its marker, and the job files in it as read through one descriptor. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { HpcError, quoted } from '../contract/errors.ts'
 import { errno, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Stats } from '../system/os.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
@@ -45,6 +45,21 @@ export function jobFile(
     finished: `${base}.job.finished`,
     cancel: `${base}.job.cancel`,
   }
+}
+
+/** What lies under a name of ours and is no file (a folder, a link) goes to a dot name, whole. */
+export function moveAside(gateway: Gateway, path: string): void {
+  const aside = join(gateway.config.dropbox, `.${gateway.uuid()}.aside`)
+  gateway.files.os.renameSync(path, aside)
+  gateway.log.warn(`${quoted(path)} is no regular file; it was moved aside to ${quoted(aside)}`)
+}
+
+/** Takes a name of ours away, whatever lies there. */
+export function clearName(gateway: Gateway, path: string): void {
+  const found = gateway.files.stat(path)
+  if (found === undefined) return
+  if (found.isFile()) gateway.files.remove(path)
+  else moveAside(gateway, path)
 }
 
 export interface ReadFile {
@@ -123,9 +138,31 @@ export function gatewayUuid(gateway: Gateway): string {
       },
     )
   }
-  files.makeFolder(folder.dir)
-  const made = gateway.uuid()
-  files.publish(folder.uuid, `${made}\n`, 0o600)
+  const made = makeMarker(gateway, folder)
   files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: made })}\n`)
+  return made
+}
+
+/** The dot folder comes into being with its marker in it, by one rename; of several first passes at once, one makes it and all read it. */
+function makeMarker(gateway: Gateway, folder: { readonly dir: string; readonly uuid: string }): string {
+  const { files } = gateway
+  const beside = join(gateway.config.dropbox, files.temporaryName())
+  files.makeFolder(beside)
+  try {
+    files.createExclusive(join(beside, basename(folder.uuid)), `${gateway.uuid()}\n`)
+    files.os.renameSync(beside, folder.dir)
+    files.syncFolder(gateway.config.dropbox)
+  } catch (error) {
+    files.removeTree(beside)
+    if (errno(error) !== 'ENOTEMPTY' && errno(error) !== 'EEXIST') throw error
+    // a dot folder without a marker: nobody who makes one leaves it so, but somebody may have emptied it
+    files.createExclusive(folder.uuid, `${gateway.uuid()}\n`)
+  }
+  const made = files.readText(folder.uuid)?.trim() ?? ''
+  if (!/^[0-9a-f-]{36}$/.test(made)) {
+    throw new HpcError('transient', `Cannot serve the dropbox: its marker ${folder.uuid} cannot be read back`, {
+      hint: 'the next pass looks again',
+    })
+  }
   return made
 }

@@ -1,7 +1,7 @@
 /** Results of jobs that end here, without a site: refused, expired, cancelled before they were sent. */
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
-import { jobFile } from './dropbox.ts'
+import { clearName, jobFile, moveAside } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { unsentBlock } from './job-block.ts'
 import type { Lock } from './lock.ts'
@@ -28,9 +28,10 @@ export function renameToFinished(gateway: Gateway, lock: Lock, hpc: HpcNode): vo
   const { files } = gateway
   const paths = jobFile(gateway, hpc.name)
   lock.check()
+  if (files.stat(paths.finished)?.isFile() === false) moveAside(gateway, paths.finished)
   files.os.renameSync(paths.submitted, paths.finished)
   files.syncFolder(gateway.config.dropbox)
-  files.remove(paths.cancel)
+  clearName(gateway, paths.cancel)
   if (gateway.uid === 0 && hpc.owner.uid !== 0) {
     const fd = files.os.openSync(paths.finished, 'r')
     try {

@@ -3,8 +3,11 @@
  * on another host its sign of life stood still for 60 s of our own clock. Age in calendar time decides nothing, so a clock that jumps
  * or a laptop that sleeps costs no lock.
  */
+import { basename, dirname, join } from 'node:path'
 import { HpcError } from '../contract/errors.ts'
 import type { ObserverTime } from '../contract/spool-records.ts'
+import type { Files } from '../system/files.ts'
+import { errno } from '../system/os.ts'
 import { isAlive, type ProcessIdentity } from '../system/process.ts'
 import { type Gateway, hpcFolder } from './gateway.ts'
 
@@ -30,57 +33,120 @@ interface Sighting {
 const never = 1_000_000_000_000
 const updateMs = 10_000
 const stillMs = 60_000
+const tombstonesKept = 20
 
 /** Takes the lock, or says who has it. */
 export async function takeLock(gateway: Gateway, name: string): Promise<Lock | { readonly heldBy: string }> {
+  const path = hpcFolder(gateway.config.dropbox).lock(name)
+  const first = await acquire(gateway, name, path)
+  if (first !== undefined) return first
+  const holder = readHolder(gateway, path)
+  if (!isGone(gateway, path, holder))
+    return { heldBy: holder === undefined ? 'a pass that ends' : `pid ${holder.process.pid} on ${holder.host}` }
+  if (holder !== undefined) bury(gateway, path, holder)
+  return (await acquire(gateway, name, path)) ?? { heldBy: 'another pass that was quicker' }
+}
+
+/** As `takeLock`, for short work that must not be left out because another pass is at the same short work. */
+export async function waitForLock(gateway: Gateway, name: string, patienceMs: number): Promise<Lock | undefined> {
+  const endMs = gateway.clock.monotonicMs() + patienceMs
+  for (;;) {
+    const lock = await takeLock(gateway, name)
+    if (!('heldBy' in lock)) return lock
+    if (gateway.clock.monotonicMs() >= endMs) return undefined
+    await gateway.clock.sleep(100)
+  }
+}
+
+function holderPath(path: string): string {
+  return join(path, 'holder.json')
+}
+
+function readHolder(gateway: Gateway, path: string): Holder | undefined {
+  return gateway.files.readJson<Holder>(holderPath(path))
+}
+
+async function acquire(gateway: Gateway, name: string, path: string): Promise<Lock | undefined> {
   const { files } = gateway
-  const folder = hpcFolder(gateway.config.dropbox)
-  const path = folder.lock(name)
-  const holderPath = `${path}.holder`
-  const nonce = gateway.uuid()
+  const { default: lockfile } = await import('proper-lockfile')
+  const holder: Holder = { host: gateway.host, process: gateway.self, nonce: gateway.uuid() }
   let lost: string | undefined
-  const acquire = async (): Promise<Lock | undefined> => {
-    const { default: lockfile } = await import('proper-lockfile')
-    let release: () => Promise<void>
+  let release: () => Promise<void>
+  try {
+    release = await lockfile.lock(path, {
+      lockfilePath: path,
+      realpath: false,
+      stale: never,
+      update: updateMs,
+      fs: lockFs(files, holder),
+      onCompromised: (error) => {
+        lost ??= error.message
+      },
+    })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ELOCKED') return undefined
+    throw error
+  }
+  const inode = files.stat(path)?.ino
+  return {
+    name,
+    check: () => {
+      if (lost === undefined && (files.stat(path)?.ino !== inode || readHolder(gateway, path)?.nonce !== holder.nonce))
+        lost = 'another process has it'
+      if (lost !== undefined) {
+        throw new HpcError('transient', `Cannot go on with this pass: the lock "${name}" was lost, ${lost}`, {
+          hint: 'the next pass goes on where this one stopped',
+        })
+      }
+    },
+    release: async () => {
+      if (lost === undefined) await release().catch(() => undefined)
+    },
+  }
+}
+
+type Done = (error: unknown, value?: unknown) => void
+
+/**
+ * What proper-lockfile does with its folder, so that a lock comes into being together with the word of who holds it: the folder is
+ * filled beside and renamed into place, which fails where a full one is. So there is no moment in which a lock has no holder.
+ */
+function lockFs(files: Files, holder: Holder): object {
+  const calling = (act: () => unknown, done: Done) => {
+    let value: unknown
     try {
-      release = await lockfile.lock(path, {
-        lockfilePath: path,
-        realpath: false,
-        stale: never,
-        update: updateMs,
-        onCompromised: (error) => {
-          lost ??= error.message
-        },
-      })
+      value = act()
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ELOCKED') return undefined
-      throw error
+      done(error)
+      return
     }
-    const holder: Holder = { host: gateway.host, process: gateway.self, nonce }
-    files.publish(holderPath, `${JSON.stringify(holder)}\n`)
-    const inode = files.stat(path)?.ino
-    return {
-      name,
-      check: () => {
-        const now = files.readJson<Holder>(holderPath)?.nonce
-        if (lost === undefined && (files.stat(path)?.ino !== inode || now !== nonce)) lost = 'another process has it'
-        if (lost !== undefined) {
-          throw new HpcError('transient', `Cannot go on with this pass: the lock "${name}" was lost, ${lost}`, {
-            hint: 'the next pass goes on where this one stopped',
-          })
-        }
-      },
-      release: async () => {
-        if (lost === undefined) await release().catch(() => undefined)
-      },
+    done(null, value)
+  }
+  const take = (path: string) => {
+    const beside = join(dirname(path), files.temporaryName())
+    files.makeFolder(beside)
+    try {
+      files.createExclusive(holderPath(beside), `${JSON.stringify(holder)}\n`)
+      files.os.renameSync(beside, path)
+    } catch (error) {
+      files.removeTree(beside)
+      const code = errno(error)
+      throw code === 'ENOTEMPTY' || code === 'EEXIST' ? Object.assign(new Error('held'), { code: 'EEXIST' }) : error
     }
   }
-  const first = await acquire()
-  if (first !== undefined) return first
-  const holder = files.readJson<Holder>(holderPath)
-  if (!isGone(gateway, path, holder))
-    return { heldBy: holder === undefined ? 'a starting pass' : `pid ${holder.process.pid} on ${holder.host}` }
-  return (await steal(gateway, path, holder, acquire)) ?? { heldBy: 'another pass that was quicker' }
+  const give = (path: string) => {
+    if (files.readJson<Holder>(holderPath(path))?.nonce !== holder.nonce) return
+    files.remove(holderPath(path))
+    files.os.rmdirSync(path)
+  }
+  return {
+    mkdir: (path: string, done: Done) => calling(() => take(path), done),
+    rmdir: (path: string, done: Done) => calling(() => give(path), done),
+    rmdirSync: give,
+    stat: (path: string, done: Done) => calling(() => files.os.statSync(path), done),
+    utimes: (path: string, atime: Date, mtime: Date, done: Done) =>
+      calling(() => files.os.utimesSync(path, atime, mtime), done),
+  }
 }
 
 function isGone(gateway: Gateway, path: string, holder: Holder | undefined): boolean {
@@ -112,33 +178,23 @@ function sharesDropbox(holder: Holder, gateway: Gateway): boolean {
   return holder.host === 'localhost' || gateway.host === 'localhost'
 }
 
-/** Only one thief at a time, and only the lock it looked at: the look is repeated under a lock of its own. */
-async function steal(
-  gateway: Gateway,
-  path: string,
-  seen: Holder | undefined,
-  acquire: () => Promise<Lock | undefined>,
-): Promise<Lock | undefined> {
-  const { default: lockfile } = await import('proper-lockfile')
-  const stealing = `${path}.steal`
-  let done: () => Promise<void>
+/**
+ * Moves the lock of a dead holder aside, to a name made of the holder's nonce that is kept: so it can be done once only, and a thief who
+ * comes late with an old look cannot move the lock of whoever took it meanwhile.
+ */
+function bury(gateway: Gateway, path: string, holder: Holder): void {
+  const { files } = gateway
+  const tombstones = `${basename(path)}.dead.`
+  gateway.log.warn(`taking over the lock ${path}: its holder, pid ${holder.process.pid} on ${holder.host}, is gone`)
   try {
-    done = await lockfile.lock(stealing, {
-      lockfilePath: stealing,
-      realpath: false,
-      stale: 30_000,
-      onCompromised: () => undefined,
-    })
-  } catch {
-    return undefined
+    files.os.renameSync(path, join(dirname(path), `${tombstones}${holder.nonce}`))
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errno(error) ?? '')) throw error
   }
-  try {
-    const now = gateway.files.readJson<Holder>(`${path}.holder`)
-    if (now?.nonce !== seen?.nonce) return undefined
-    gateway.log.warn(`taking over the lock ${path}: its holder is gone`)
-    gateway.files.removeTree(path)
-    return await acquire()
-  } finally {
-    await done().catch(() => undefined)
-  }
+  const old = files
+    .list(dirname(path))
+    .filter((name) => name.startsWith(tombstones))
+    .map((name) => ({ name, at: files.stat(join(dirname(path), name))?.ctimeMs ?? 0 }))
+    .sort((a, b) => b.at - a.at)
+  for (const { name } of old.slice(tombstonesKept)) files.removeTree(join(dirname(path), name))
 }

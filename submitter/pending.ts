@@ -32,17 +32,20 @@ export function writePending(gateway: Gateway, jobs: readonly PendingJob[]): voi
   gateway.files.publish(statePaths(gateway.config.state).pending, `${JSON.stringify({ jobs })}\n`)
 }
 
-/** After the sites' passes: what was published, delivered or ended is no longer pending; what waits says why. */
+/** After the sites' passes: what was published, delivered or ended is no longer pending; what waits says why; strays are to be accepted. */
 export function confirmPublished(
   gateway: Gateway,
   sites: readonly {
     readonly published: readonly string[]
     readonly refused: readonly string[]
     readonly waiting: readonly { readonly name: string; readonly why: string }[]
+    readonly strays: readonly string[]
   }[],
 ): void {
   const before = readPending(gateway)
   if (before === undefined) return
+  const known = new Set(before.map(({ name }) => name))
+  const strays = new Set(sites.flatMap((site) => site.strays).filter((name) => !known.has(name)))
   const gone = new Set(sites.flatMap(({ published, refused }) => [...published, ...refused]))
   const whys = new Map(sites.flatMap(({ waiting }) => waiting.map(({ name, why }) => [name, why] as const)))
   const after = before
@@ -51,5 +54,6 @@ export function confirmPublished(
       const why = whys.get(job.name)
       return why === undefined ? job : { ...job, why }
     })
+    .concat([...strays].map((name) => ({ id: '', name })))
   if (JSON.stringify(after) !== JSON.stringify(before)) writePending(gateway, after)
 }

@@ -30,7 +30,7 @@ export interface Received {
 export class JobReceiver implements Collector {
   readonly #gateway: Gateway
   readonly #hpc: HpcNode
-  readonly #description: JobDescription
+  readonly description: JobDescription
   readonly #streams = new Map<string, Buffer[]>()
   readonly #open = new Map<string, Receiving>()
   readonly #wanted = new Map<string, { path: string; entry: FileEntry }>()
@@ -44,7 +44,7 @@ export class JobReceiver implements Collector {
   constructor(gateway: Gateway, hpc: HpcNode, description: JobDescription) {
     this.#gateway = gateway
     this.#hpc = hpc
-    this.#description = description
+    this.description = description
   }
 
   result({ result, publishedAt }: { result: ResultRecord; publishedAt: string }): void {
@@ -60,7 +60,7 @@ export class JobReceiver implements Collector {
 
   /** Makes room beside the destination, and checks once more that the owner may write there. */
   #prepare(output: OutputEntry, index: number): void {
-    const target = this.#description.outputs.get(output.key)
+    const target = this.description.outputs.get(output.key)
     if (target === undefined)
       throw new HpcError('transient', `the result names an output "${output.key}" that the job did not ask for`)
     const fault = judgeOutput(this.#gateway, this.#hpc.owner, target.path)
@@ -148,6 +148,10 @@ export class JobReceiver implements Collector {
       this.fault === undefined &&
       [...this.#wanted.keys()].every((file) => this.#verified.has(file))
     )
+  }
+
+  get owner(): HpcNode['owner'] {
+    return this.#hpc.owner
   }
 
   text(stream: 'stdout' | 'stderr'): string {

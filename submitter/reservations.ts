@@ -3,6 +3,7 @@
  * is made again from the `.submitted` files, and an entry counts only while its job is really in flight.
  */
 import { join } from 'node:path'
+import type { JobDescription } from '../contract/job-description.ts'
 import { sha256 } from '../system/digest.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { readSubmitted } from './submitted-file.ts'
@@ -10,6 +11,10 @@ import { readSubmitted } from './submitted-file.ts'
 interface Entry {
   readonly id: string
   readonly name: string
+}
+
+export function destinationsOf(description: JobDescription): string[] {
+  return [...description.outputs.values()].map(({ path }) => path)
 }
 
 function entryPath(gateway: Gateway, destination: string): string {

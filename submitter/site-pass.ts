@@ -5,7 +5,7 @@ import { readDescription } from '../contract/read-description.ts'
 import type { LaneReport } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import type { CancelRequest } from './accept.ts'
-import type { JobToSend } from './accept-job.ts'
+import type { DoubtfulJob, JobToSend } from './accept-job.ts'
 import type { Site } from './config.ts'
 import { deliver } from './deliver.ts'
 import { jobFile } from './dropbox.ts'
@@ -16,12 +16,14 @@ import { appendEvents, deliveryBegan } from './journal.ts'
 import { shapeOf } from './lane-shapes.ts'
 import type { Lock } from './lock.ts'
 import { JobReceiver } from './receive-job.ts'
-import { release } from './reservations.ts'
+import { destinationsOf, release } from './reservations.ts'
 import { decideRoom, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
 import { type Sent, stageIn } from './stage-in.ts'
+import { isInFlight, stillToSend } from './still-to-send.ts'
 import { readSubmitted } from './submitted-file.ts'
+import { Undelivered } from './undelivered.ts'
 import { forgetWithdrawals, readWithdrawals } from './withdraw.ts'
 
 export interface SiteWork {
@@ -29,10 +31,13 @@ export interface SiteWork {
   readonly lock: Lock
   readonly uuid: string
   readonly jobs: readonly JobToSend[]
+  readonly doubtful: readonly DoubtfulJob[]
   readonly cancels: readonly CancelRequest[]
   readonly state: SiteState
   /** Ids to be asked for: what no listing shows. */
   readonly audit: readonly string[]
+  readonly auditWhole: boolean
+  readonly strays: readonly string[]
 }
 
 export interface SiteReport {
@@ -45,6 +50,8 @@ export interface SiteReport {
   readonly trouble: string[]
   /** Ids the site does not know (any more), with its marker in place. */
   readonly absent: string[]
+  /** Names of `.submitted` files that are not ours. */
+  readonly strays: readonly string[]
 }
 
 type Welcome = Extract<Answer, { type: 'welcome' }>
@@ -63,12 +70,16 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     lanes: [],
     trouble: [],
     absent: [],
+    strays: work.strays,
   }
   try {
     const seen = await look(gateway, session, work)
     await withdraw(gateway, session, work)
+    const { jobs, unsendable, there } = await stillToSend(gateway, session, work.jobs, work.doubtful)
+    report.published.push(...there)
+    for (const job of unsendable) refuse(gateway, work, job, job.message, report)
     const { toSend, held } = decideRoom(
-      work.jobs.map((job) => sizeOfJob(gateway, job)),
+      jobs.map((job) => sizeOfJob(gateway, job)),
       { ...seen, limit: site.limits.jobs },
     )
     for (const { job, why } of held) report.waiting.push({ name: job.hpc.name, why })
@@ -154,7 +165,7 @@ async function cancel(session: Session, request: CancelRequest): Promise<void> {
 }
 
 function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport): void {
-  const { hpc, original, description } = sent.job
+  const { hpc } = sent.job
   switch (sent.outcome) {
     case 'published':
       report.published.push(hpc.id)
@@ -163,15 +174,23 @@ function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport
       report.waiting.push({ name: hpc.name, why: sent.why })
       return
     case 'refused':
-      finishUnsent(gateway, work.lock, original, hpc, 'aborted', `Cannot send "${hpc.name}.job": ${sent.message}`)
-      release(
-        gateway,
-        hpc.id,
-        [...description.outputs.values()].map(({ path }) => path),
-      )
-      appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: sent.message }])
-      report.refused.push(hpc.id)
+      refuse(gateway, work, sent.job, `Cannot send "${hpc.name}.job": ${sent.message}`, report)
   }
+}
+
+/** Ends a job that its site does not have and cannot get. */
+function refuse(
+  gateway: Gateway,
+  work: SiteWork,
+  { hpc, original, description }: JobToSend | DoubtfulJob,
+  message: string,
+  report: SiteReport,
+): void {
+  if (!isInFlight(gateway, hpc)) return
+  finishUnsent(gateway, work.lock, original, hpc, 'aborted', message)
+  release(gateway, hpc.id, destinationsOf(description))
+  appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
+  report.refused.push(hpc.id)
 }
 
 /** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
@@ -182,6 +201,7 @@ async function collect(
   seen: Welcome,
   report: SiteReport,
 ): Promise<void> {
+  const undelivered = new Undelivered(gateway, work.site.name)
   const cleaning: Promise<unknown>[] = []
   const clean = async (id: string, key: string, keepMs: number) => {
     cleaning.push(session.answer('cleaned', id))
@@ -195,12 +215,34 @@ async function collect(
       continue
     }
     const reading = readDescription(submitted.original, `${name}.job`)
-    if (!reading.ok) {
-      report.trouble.push(`the description of "${name}.job" cannot be read back; its result is kept at the site`)
+    const giveUp = async (why: string) => {
+      const until = new Date(gateway.clock.now() + gateway.config.keepFailedMs).toISOString().slice(0, 10)
+      const message = `The job ran, but ${why}; what it computed is kept at site "${work.site.name}" until ${until}, under job id ${id}`
+      finishUnsent(gateway, work.lock, submitted.original, submitted.hpc, 'aborted', message)
+      if (reading.ok) release(gateway, id, destinationsOf(reading.description))
+      appendEvents(gateway, [{ event: 'aborted', id, name, note: message }])
       await clean(id, key, gateway.config.keepFailedMs)
+    }
+    if (!reading.ok) {
+      await giveUp('its description cannot be read back')
       continue
     }
     const receiver = new JobReceiver(gateway, submitted.hpc, reading.description)
+    const failed = async (why: string) => {
+      const expiryMs = reading.description.expiryMs ?? gateway.config.expiryMs
+      const over = undelivered.failed(id, why, gateway.clock.uptime(), expiryMs)
+      if (over && submitted.hpc.delivery_began === undefined) {
+        await giveUp(`its result could not be delivered until its expiry ran out: ${why}`)
+        return
+      }
+      report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
+      report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
+    }
+    const obstacle = undelivered.obstacle(id, receiver, gateway.clock.uptime())
+    if (obstacle !== undefined) {
+      await failed(obstacle)
+      continue
+    }
     session.collectors.set(id, receiver)
     const answer = session.answer(['collected', 'uncollected'], id)
     await session.send({ type: 'collect', id, key })
@@ -215,9 +257,7 @@ async function collect(
             : (receiver.fault ?? 'it did not arrive whole')
       if (why !== undefined) {
         receiver.discard()
-        report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
-        report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
-        return
+        return failed(why)
       }
       try {
         const block = deliver(gateway, work.lock, submitted, receiver)
@@ -226,11 +266,12 @@ async function collect(
       } catch (error) {
         work.lock.check()
         receiver.discard()
-        report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${describeError(error)}`)
+        return failed(describeError(error))
       }
     })
   }
   for (const step of collecting) await step()
+  undelivered.save()
   await Promise.all(cleaning)
 }
 
@@ -271,7 +312,7 @@ function remember(
     host: seen.host,
     generation: seen.generation,
     ...(report.trouble[0] === undefined ? {} : { trouble: report.trouble[0] }),
-    ...(work.audit.length > 0 ? { lastAudit: gateway.clock.uptime() } : lastAudit === undefined ? {} : { lastAudit }),
+    ...(work.auditWhole ? { lastAudit: gateway.clock.uptime() } : lastAudit === undefined ? {} : { lastAudit }),
   }
   writeSiteState(gateway, work.site.name, state)
 }

@@ -7,6 +7,8 @@ export interface SiteState {
   /** The sum of failing time: each failed try adds the time since the last try, at most ten minutes. */
   readonly failingMs: number
   readonly failures: number
+  /** What `failingMs` was when the failures in a row began. */
+  readonly failingSinceMs?: number
   readonly trouble?: string
   readonly lastTry?: ObserverTime
   readonly lastContact?: string
@@ -33,7 +35,9 @@ export function afterFailure(before: SiteState, trouble: string, now: ObserverTi
   const since =
     before.lastTry !== undefined && before.lastTry.bootId === now.bootId ? now.ms - before.lastTry.ms : 60_000
   const step = before.failures === 0 ? 0 : Math.min(longestStepMs, Math.max(0, since))
-  return { ...before, failingMs: before.failingMs + step, failures: before.failures + 1, trouble, lastTry: now }
+  const failingSinceMs = before.failures === 0 ? before.failingMs : (before.failingSinceMs ?? before.failingMs)
+  const failingMs = before.failingMs + step
+  return { ...before, failingMs, failures: before.failures + 1, failingSinceMs, trouble, lastTry: now }
 }
 
 /** A site that failed again and again is asked less often: after five failures in a row 1, 2, 4 … up to 10 minutes apart. */

@@ -1,16 +1,17 @@
 /** One pass over the dropbox and all sites. A crash between any two lines loses nothing: the next pass reads the files and goes on. */
 import { describeError, HpcError } from '../contract/errors.ts'
 import { type Accepted, accept } from './accept.ts'
-import { auditIds, giveUpLost } from './audit.ts'
+import { giveUpLost, planAudit } from './audit.ts'
 import type { Site } from './config.ts'
 import { gatewayUuid } from './dropbox.ts'
+import { expireJobs } from './expire.ts'
 import type { Gateway } from './gateway.ts'
-import { type Lock, takeLock } from './lock.ts'
+import { type Lock, takeLock, waitForLock } from './lock.ts'
 import { hasOutstanding } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
-import { afterFailure, readSiteState, restMs, writeSiteState } from './site-state.ts'
+import { afterFailure, readSiteState, restMs, type SiteState, writeSiteState } from './site-state.ts'
 import { Turns } from './turns.ts'
 
 export interface TickReport {
@@ -23,6 +24,8 @@ export interface TickReport {
 
 /** Connections kept between passes by `watch`; a single tick opens its own. */
 export type Sessions = (site: Site) => Promise<Session> | undefined
+
+const confirmPatienceMs = 10_000
 
 export async function tick(gateway: Gateway, sessions: Sessions = () => undefined): Promise<TickReport> {
   const uuid = gatewayUuid(gateway)
@@ -40,11 +43,15 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
   const passes = await Promise.allSettled(asked.map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)))
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
   const errors = passes.flatMap((pass) => (pass.status === 'rejected' ? [pass.reason as HpcError] : []))
-  if (sites.length > 0)
-    await withLock(gateway, 'accept', [], async (lock) => {
+  // short work: whoever holds the lock now is soon done, and a job that is not confirmed would be asked for once more
+  const lock = sites.length === 0 ? undefined : await waitForLock(gateway, 'accept', confirmPatienceMs)
+  if (lock !== undefined) {
+    try {
       confirmPublished(gateway, sites)
-      for (const site of sites) giveUpLost(gateway, lock, site)
-    })
+    } finally {
+      await lock.release()
+    }
+  }
   return { accepted, sites, errors, busy }
 }
 
@@ -70,17 +77,32 @@ async function passOf(
         )
       }
       const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
-      const audit = auditIds(gateway, site, state, now)
-      const work = { site, lock, uuid, jobs, cancels, state, audit }
+      const doubtful = accepted?.doubtful.filter(({ hpc }) => hpc.site === site.name) ?? []
+      const { ids: audit, whole: auditWhole, strays } = planAudit(gateway, site, state, now)
+      const work = { site, lock, uuid, jobs, doubtful, cancels, state, audit, auditWhole, strays }
       const report = await passOver(gateway, work, await sessions(site))
+      giveUpLost(gateway, lock, report)
       rememberTurns(gateway, report)
       return report
     } catch (error) {
       const known = siteError(site, error)
-      if (restMs(state, now) === 0) writeSiteState(gateway, site.name, afterFailure(state, describeError(known), now))
+      if (restMs(state, now) === 0) {
+        const after = afterFailure(state, describeError(known), now)
+        writeSiteState(gateway, site.name, after)
+        const { ended, left } = expireJobs(gateway, lock, site.name, after.failingMs, known.message)
+        const streakMs = after.failingMs - (after.failingSinceMs ?? after.failingMs)
+        if (left === 0 && (ended > 0 || streakMs > gateway.config.expiryMs)) forgetWorkspace(gateway, site.name, after)
+      }
       throw known
     }
   })
+}
+
+/** Nothing of ours is left to wait for there: whatever workspace is found next is the one, a wiped one is made anew. */
+function forgetWorkspace(gateway: Gateway, site: string, { workspace, ...rest }: SiteState): void {
+  if (workspace === undefined) return
+  gateway.log.warn(`${site}: all its jobs were given up; its workspace may be made anew`)
+  writeSiteState(gateway, site, rest)
 }
 
 function rememberTurns(gateway: Gateway, report: SiteReport): void {

@@ -1,0 +1,42 @@
+/**
+ * What is left to be sent, seen under the site's lock: between accepting and now another pass may have sent a job, delivered or ended it.
+ * A job that an earlier pass may have sent is asked for first, so that none is sent, and run, a second time.
+ */
+import type { DoubtfulJob, JobToSend } from './accept-job.ts'
+import type { Gateway } from './gateway.ts'
+import type { Session } from './session.ts'
+import { type HpcNode, readSubmitted } from './submitted-file.ts'
+
+export interface StillToSend {
+  readonly jobs: readonly JobToSend[]
+  /** The site does not have them, and they cannot be sent as things are. */
+  readonly unsendable: readonly DoubtfulJob[]
+  /** Ids the site has already. */
+  readonly there: readonly string[]
+}
+
+/** Whether the job's `.submitted` is still this job's, and nobody has ended it. */
+export function isInFlight(gateway: Gateway, hpc: HpcNode): boolean {
+  const found = readSubmitted(gateway, hpc.name)
+  return found !== undefined && found !== 'raw' && found.hpc.id === hpc.id && found.job === undefined
+}
+
+export async function stillToSend(
+  gateway: Gateway,
+  session: Session,
+  jobs: readonly JobToSend[],
+  doubtful: readonly DoubtfulJob[],
+): Promise<StillToSend> {
+  const left = jobs.filter(({ hpc }) => isInFlight(gateway, hpc))
+  const doubts = doubtful.filter(({ hpc }) => isInFlight(gateway, hpc))
+  const ids = [...left.filter(({ resumed }) => resumed), ...doubts].map(({ hpc }) => hpc.id)
+  if (ids.length === 0) return { jobs: left, unsendable: [], there: [] }
+  const answer = session.answer('known')
+  await session.send({ type: 'ask', ids })
+  const there = new Set((await answer).jobs.filter(({ where }) => where !== 'absent').map(({ id }) => id))
+  return {
+    jobs: left.filter(({ hpc }) => !there.has(hpc.id)),
+    unsendable: doubts.filter(({ hpc }) => !there.has(hpc.id)),
+    there: [...there],
+  }
+}
