@@ -17,7 +17,7 @@ import { quoted } from './errors.ts'
 import type { JobDescription, Problem, Resources } from './job-description.ts'
 import { didYouMean, nearest } from './suggest.ts'
 import { findYamlFaults, joinKeys, type YamlFault } from './yaml-faults.ts'
-import { placeIn, readYamlTree, type YamlEntry, type YamlMap, type YamlNode, type YamlText } from './yaml-tree.ts'
+import { placeIn, readYamlTreeOnce, type YamlEntry, type YamlMap, type YamlNode, type YamlText } from './yaml-tree.ts'
 
 export type DescriptionReading =
   | { readonly ok: true; readonly description: JobDescription }
@@ -67,7 +67,7 @@ const enough = 100
 
 /** `name` is the file's name in the dropbox, `x.job`: a job cannot wait for itself. */
 export function readDescription(bytes: Uint8Array, name: string): DescriptionReading {
-  const reading = readYamlTree(bytes)
+  const reading = readYamlTreeOnce(bytes)
   if (!reading.ok) return { ok: false, problems: [reading.problem] }
   const { tree } = reading
   const placeOf = placeIn(tree.source)

@@ -18,7 +18,14 @@ import {
 import { renderBlocks, renderFlowEntries } from './result-blocks.ts'
 import { failsInPyYaml, failsPlain } from './yaml-dialects.ts'
 import { findYamlFaults } from './yaml-faults.ts'
-import { readYamlTree, type YamlEntry, type YamlMap, type YamlNode, type YamlTree } from './yaml-tree.ts'
+import {
+  readYamlTree,
+  readYamlTreeOnce,
+  type YamlEntry,
+  type YamlMap,
+  type YamlNode,
+  type YamlTree,
+} from './yaml-tree.ts'
 
 export interface ResultBlocks {
   readonly hpc?: object
@@ -52,7 +59,7 @@ const maxTextBytes = 64 * 1024
 
 /** Never throws for any original; always a YAML mapping. Give it the *original* description, not one with blocks in it. */
 export function spliceBlocks(original: Uint8Array, blocks: ResultBlocks): Uint8Array {
-  const reading = readYamlTree(original)
+  const reading = readYamlTreeOnce(original)
   if (reading.ok && reading.tree.root.kind === 'map') {
     const root = reading.tree.root
     const faults = new Set(findYamlFaults(reading.tree).map(({ kind }) => kind))
@@ -87,14 +94,31 @@ function hasAllAnchors(root: YamlNode): boolean {
 /** The first way of adding our blocks that leaves every byte and every meaning of the tool's own; undefined when there is none. */
 function splice(original: Uint8Array, tree: YamlTree, root: YamlMap, blocks: ResultBlocks): Uint8Array | undefined {
   const ways = root.flow ? flowWays(tree) : blockWays(tree, root)
+  const certain = endsLikeAnyLine(tree, root)
   for (const { at, insert } of ways) {
     const offset = Buffer.byteLength(tree.source.slice(0, at))
     const keeping = { bytes: original.length, at: offset, sha256: digest(original) }
     const text = insert(withKeeping(blocks, keeping))
     const bytes = Buffer.concat([original.subarray(0, offset), Buffer.from(text), original.subarray(offset)])
-    if (keepsEntries(bytes, root.entries, true)) return bytes
+    if ((certain && at === ways[0]?.at) || keepsEntries(bytes, root.entries, true)) return bytes
   }
   return undefined
+}
+
+/**
+ * The common file, for which no second reading is needed: a block mapping at the margin that ends in a line end and holds no block
+ * scalar. Every construct inside it has ended there, so a key of ours at the margin can only begin an entry of its own; and our text is
+ * made by the dumper alone.
+ */
+function endsLikeAnyLine({ source, events, explicitEnd }: YamlTree, root: YamlMap): boolean {
+  const end = explicitEnd ? lastIndexOfEnd(source) : source.length
+  if (root.flow || end === undefined || source[end - 1] !== '\n') return false
+  if (root.offset > 0 && source[root.offset - 1] !== '\n') return false
+  return events.every(
+    (event) =>
+      event.type !== EVENT_ID.SCALAR ||
+      (event.style !== SCALAR_STYLE.LITERAL_BLOCK && event.style !== SCALAR_STYLE.FOLDED_BLOCK),
+  )
 }
 
 interface Way {

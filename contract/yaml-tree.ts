@@ -75,6 +75,16 @@ export const maxYamlBytes = 1024 * 1024
 const unprintable =
   /[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\ud800-\udfff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
+/** The last reading of each buffer: a description is read once to be judged and once more when our blocks are added to it. */
+const readings = new WeakMap<Uint8Array, YamlReading>()
+
+/** As `readYamlTree`, for bytes that nobody changes meanwhile: a second call for the same buffer costs nothing. */
+export function readYamlTreeOnce(bytes: Uint8Array): YamlReading {
+  const known = readings.get(bytes) ?? readYamlTree(bytes)
+  readings.set(bytes, known)
+  return known
+}
+
 /** One YAML document in at most 1 MiB (or `maxBytes`) of UTF-8 (a byte order mark and CRLF are fine), or the first reason why it is not. */
 export function readYamlTree(bytes: Uint8Array, maxBytes = maxYamlBytes): YamlReading {
   if (bytes.length > maxBytes)

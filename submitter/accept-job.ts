@@ -9,7 +9,7 @@ import { jobFile, moveAside, type ReadFile, readRegular } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import type { Lock } from './lock.ts'
-import { type Plan, planAndCheck } from './plan-job.ts'
+import { type FindTemplate, type Plan, planAndCheck } from './plan-job.ts'
 import type { Look } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
 import { destinationsOf, holderOf, reserve } from './reservations.ts'
@@ -21,6 +21,8 @@ export interface JobToSend {
   readonly original: Uint8Array
   readonly description: JobDescription
   readonly plan: Plan
+  /** The `.submitted` as this pass published it; undefined when it only read it. */
+  readonly seal: string | undefined
   /** Accepted by an earlier pass, which may have sent it: its site is asked first. */
   readonly resumed: boolean
 }
@@ -47,6 +49,7 @@ export interface Desk {
   readonly turns: Turns
   /** Expiry counts the failing time of a site from what it is at acceptance. */
   readonly failingMs: (site: string) => number
+  readonly findTemplate: FindTemplate
 }
 
 /** `x.job` → `x.job.submitted`, unless a job of that name is still under way or its result unread. */
@@ -87,7 +90,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
   const hpc = firstNode(desk, name, id, read)
   const reading = readDescription(read.bytes, `${name}.job`)
   const plan = reading.ok
-    ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid })
+    ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid }, desk.findTemplate)
     : reading.problems
   if (Array.isArray(plan) || !reading.ok) {
     const problems = Array.isArray(plan) ? plan : []
@@ -113,9 +116,16 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     original: read.bytes,
     description: reading.description,
     plan: { ...plan, record: { ...plan.record, key } },
+    seal: sealOf(gateway, name),
     resumed: false,
   }
   return { outcome: 'accepted', job }
+}
+
+/** Tells one publication of a `.submitted` from every other: each is a file of its own. */
+export function sealOf(gateway: Gateway, name: string): string | undefined {
+  const stats = gateway.files.stat(jobFile(gateway, name).submitted)
+  return stats === undefined ? undefined : `${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.ctimeMs}`
 }
 
 export function heldBy(name: string): string {

@@ -265,7 +265,13 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
   const { target: _, ...rest } = description
   const atHome = hpc.site !== undefined && Object.hasOwn(gateway.config.sites, hpc.site)
   const bound = hpc.site !== undefined && atHome ? { ...rest, site: hpc.site } : description
-  const plan = planAndCheck(gateway, hpc.owner, bound, { id: hpc.id, name: hpc.name, gateway: desk.uuid })
+  const plan = planAndCheck(
+    gateway,
+    hpc.owner,
+    bound,
+    { id: hpc.id, name: hpc.name, gateway: desk.uuid },
+    desk.findTemplate,
+  )
   if (Array.isArray(plan)) {
     return { hpc, original, description, message: parseDescriptionProblems(plan, `${hpc.name}.job`) }
   }
@@ -281,7 +287,7 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
     withdrawJob(desk, hpc)
     publishSubmitted(gateway, original, now)
   }
-  return { job: { hpc: now, original, description, plan: planned, resumed: true } }
+  return { job: { hpc: now, original, description, plan: planned, seal: undefined, resumed: true } }
 }
 
 /** It is not known to have been published, which is not known not to: its site is told. */

@@ -36,8 +36,15 @@ function unsentInputs(description: JobDescription): Record<string, FileEntry> {
   return Object.fromEntries(entries)
 }
 
-export function planJob(gateway: Gateway, description: JobDescription, who: JobIdentity): Plan | Problem[] {
-  const template = findTemplate(gateway, description.script)
+export type FindTemplate = (script: string) => ReturnType<typeof findTemplate>
+
+export function planJob(
+  gateway: Gateway,
+  description: JobDescription,
+  who: JobIdentity,
+  find: FindTemplate = (script) => findTemplate(gateway, script),
+): Plan | Problem[] {
+  const template = find(description.script)
   if ('fault' in template) return [{ key: 'script', message: template.fault }]
   let timeMs = description.resources.timeMs
   try {
@@ -89,8 +96,9 @@ export function planAndCheck(
   owner: Owner,
   description: JobDescription,
   who: JobIdentity,
+  find?: FindTemplate,
 ): Plan | Problem[] {
-  const plan = planJob(gateway, description, who)
+  const plan = planJob(gateway, description, who, find)
   const problems = [...(Array.isArray(plan) ? plan : []), ...checkFiles(gateway, owner, description)]
   return problems.length > 0 || Array.isArray(plan) ? problems : plan
 }

@@ -2,7 +2,7 @@
  * What is left to be sent, seen under the site's lock: between accepting and now another pass may have sent a job, delivered or ended it.
  * A job that an earlier pass may have sent is asked for first, so that none is sent, and run, a second time.
  */
-import type { DoubtfulJob, JobToSend } from './accept-job.ts'
+import { type DoubtfulJob, type JobToSend, sealOf } from './accept-job.ts'
 import type { Gateway } from './gateway.ts'
 import type { Session } from './session.ts'
 import { type HpcNode, readSubmitted } from './submitted-file.ts'
@@ -27,7 +27,11 @@ export async function stillToSend(
   jobs: readonly JobToSend[],
   doubtful: readonly DoubtfulJob[],
 ): Promise<StillToSend> {
-  const left = jobs.filter(({ hpc }) => isInFlight(gateway, hpc))
+  const left = jobs.filter(({ hpc, seal }) => {
+    // not touched since this pass published it: no need to read it again
+    if (seal !== undefined && seal === sealOf(gateway, hpc.name)) return true
+    return isInFlight(gateway, hpc)
+  })
   const doubts = doubtful.filter(({ hpc }) => isInFlight(gateway, hpc))
   const ids = [...left.filter(({ resumed }) => resumed), ...doubts].map(({ hpc }) => hpc.id)
   if (ids.length === 0) return { jobs: left, unsendable: [], there: [] }

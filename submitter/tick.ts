@@ -1,5 +1,6 @@
 /** One pass over the dropbox and all sites. A crash between any two lines loses nothing: the next pass reads the files and goes on. */
 import { describeError, HpcError } from '../contract/errors.ts'
+import { remember } from '../system/remember.ts'
 import { type Accepted, accept } from './accept.ts'
 import { giveUpLost, planAudit } from './audit.ts'
 import type { Site } from './config.ts'
@@ -12,6 +13,7 @@ import { confirmPublished } from './pending.ts'
 import type { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
 import { afterFailure, readSiteState, restMs, type SiteState, writeSiteState } from './site-state.ts'
+import { findTemplate } from './templates.ts'
 import { Turns } from './turns.ts'
 
 export interface TickReport {
@@ -36,7 +38,8 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
       lock,
       uuid,
       turns: new Turns(gateway),
-      failingMs: (site) => readSiteState(gateway, site).failingMs,
+      failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
+      findTemplate: remember((script: string) => findTemplate(gateway, script)),
     }),
   )
   const asked = hasOutstanding(gateway) ? Object.values(gateway.config.sites) : []
