@@ -1,5 +1,6 @@
 /** Accepting one job: one rename, one read from one descriptor, one decision, one publication of the file over itself. */
 
+import { quoted } from '../contract/errors.ts'
 import type { JobDescription } from '../contract/job-description.ts'
 import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
 import { makeKey } from '../contract/spool.ts'
@@ -158,8 +159,8 @@ function refuseUnread(desk: Desk, name: string, id: string, fault: string): Acce
     owner: { uid: stats?.uid ?? gateway.uid, gid: stats?.gid ?? 0, mode: 0o644 },
     history: [event(desk, 'submitted')],
   }
-  const message = `Cannot accept "${name}.job": ${fault}`
-  if (stats?.isFile() === false) moveAside(gateway, path)
+  const aside = stats?.isFile() === false ? `; it now lies as ${quoted(moveAside(gateway, path))}` : ''
+  const message = `Cannot accept ${quoted(`${name}.job`)}: ${fault}${aside}`
   finishUnsent(gateway, lock, new Uint8Array(0), hpc, 'aborted', message)
   return { outcome: 'refused', message }
 }

@@ -11,7 +11,7 @@ import {
   heldBy,
   type JobToSend,
 } from './accept-job.ts'
-import { jobFile, moveAside, type Names, readRegular, sortNames } from './dropbox.ts'
+import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import { statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
@@ -38,7 +38,6 @@ export interface Accepted {
   readonly waiting: { readonly name: string; readonly why: string }[]
   readonly accepted: number
   readonly refused: number
-  readonly tooLong: readonly string[]
 }
 
 export async function accept(desk: Desk): Promise<Accepted> {
@@ -51,8 +50,9 @@ export async function accept(desk: Desk): Promise<Accepted> {
     waiting: [],
     accepted: 0,
     refused: 0,
-    tooLong: names.tooLong,
   }
+  for (const name of names.tooLong)
+    result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result)

@@ -48,10 +48,11 @@ export function jobFile(
 }
 
 /** What lies under a name of ours and is no file (a folder, a link) goes to a dot name, whole. */
-export function moveAside(gateway: Gateway, path: string): void {
+export function moveAside(gateway: Gateway, path: string): string {
   const aside = join(gateway.config.dropbox, `.${gateway.uuid()}.aside`)
   gateway.files.os.renameSync(path, aside)
   gateway.log.warn(`${quoted(path)} is no regular file; it was moved aside to ${quoted(aside)}`)
+  return basename(aside)
 }
 
 /** Takes a name of ours away, whatever lies there. */

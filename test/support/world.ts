@@ -1,5 +1,5 @@
 /** A gateway and its site in a temporary folder, driven through the built command line as a user would. */
-import { type SpawnOptions, spawn } from 'node:child_process'
+import { execFileSync, type SpawnOptions, spawn } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -71,6 +71,7 @@ export class World {
   readonly templates: string
   readonly workspace: string
   readonly configFile: string
+  #prefix: readonly string[] = []
 
   /** `config` replaces the default text; `{dir}` in it stands for the world's folder. */
   constructor(config?: string) {
@@ -117,7 +118,17 @@ export class World {
   }
 
   cli(args: readonly string[], options: SpawnOptions & { input?: string } = {}): Promise<Ran> {
-    return run([process.execPath, cli, ...args], { cwd: this.dir, ...options })
+    return run([...this.#prefix, process.execPath, cli, ...args] as [string, ...string[]], {
+      cwd: this.dir,
+      ...options,
+    })
+  }
+
+  /** From here on the gateway is this user's, not root's: only then do permissions bite. Does nothing where the tests are not root. */
+  belongTo(uid: number): void {
+    if (process.getuid?.() !== 0) return
+    execFileSync('chown', ['-R', `${uid}:${uid}`, this.dir])
+    this.#prefix = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
   }
 
   tick(...args: string[]): Promise<Ran> {
@@ -131,7 +142,9 @@ export class World {
       .filter((entry) => {
         try {
           const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-          return words.includes(this.workspace) && words.some((word) => word.startsWith('hpc-batch/'))
+          // its batch script, which becomes the runner, is one already
+          const ours = words.some((word) => word === this.workspace || word.startsWith(`${this.workspace}/`))
+          return ours && words.some((word) => word.startsWith('hpc-batch/'))
         } catch {
           return false
         }
