@@ -519,7 +519,10 @@ test('HB-36: the Galaxy wrappers are well-formed and call the tools with quoted 
   }
   const lint = spawnSync('xmllint', ['--noout', ...tools.map(({ script }) => join(galaxy, `${script}.xml`))])
   if (lint.error === undefined) assert.equal(lint.status, 0, String(lint.stderr))
-  else t.diagnostic('xmllint is not installed: well-formedness was not checked')
+  else {
+    assert.notEqual(process.env.CI_NO_SKIP, '1', 'xmllint is missing')
+    t.diagnostic('xmllint is not installed: well-formedness was not checked')
+  }
 })
 
 test('HB-35: the client is Python 3.6 and imports nothing beside the standard library', {
