@@ -11,7 +11,7 @@ import {
   heldBy,
   type JobToSend,
 } from './accept-job.ts'
-import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames } from './dropbox.ts'
+import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import { statePaths } from './gateway.ts'
 import { appendEvents } from './journal.ts'
@@ -42,7 +42,8 @@ export interface Accepted {
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
-  const names = sortNames(gateway.files.list(gateway.config.dropbox))
+  const listed = gateway.files.list(gateway.config.dropbox)
+  const names = sortNames(listed)
   const result: Accepted & { accepted: number; refused: number } = {
     toSend: new Map(),
     doubtful: [],
@@ -53,6 +54,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
+  sweepTemporaries(gateway, listed)
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result)

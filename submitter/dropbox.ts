@@ -99,6 +99,21 @@ export function readRegular(
   }
 }
 
+const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
+const abandonedMs = 3_600_000
+
+/** Temporary files of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
+export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {
+  const { files, clock, config } = gateway
+  for (const name of names) {
+    if (!temporaryPattern.test(name)) continue
+    const path = join(config.dropbox, name)
+    const found = files.stat(path)
+    if (found !== undefined && found.uid === gateway.uid && clock.now() - found.mtimeMs > abandonedMs)
+      files.remove(path)
+  }
+}
+
 /** The uuid of this gateway, from the dropbox's marker; made where neither the dropbox nor `state` knows of one. */
 export function gatewayUuid(gateway: Gateway): string {
   const { files, config } = gateway

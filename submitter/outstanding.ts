@@ -1,11 +1,41 @@
-/** Whether anything of ours is, or may be, at a site: a gateway with nothing in flight asks nobody, and a pass of it costs one listing. */
+/**
+ * Whether anything of ours is, or may be, at a site: a gateway with nothing in flight asks nobody, and a pass of it costs one listing. A
+ * mark stands from the first word to a site until a pass has ended well with nothing left in flight: a pass that died after its last
+ * delivery left something to clean there.
+ */
+import { join } from 'node:path'
+import type { Site } from './config.ts'
 import { sortNames } from './dropbox.ts'
-import type { Gateway } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 import { readWithdrawals } from './withdraw.ts'
 
-export function hasOutstanding(gateway: Gateway): boolean {
+function markPath(gateway: Gateway, site: string): string {
+  return join(statePaths(gateway.config.state).sites, `${site}.asked`)
+}
+
+function hasInFlight(gateway: Gateway): boolean {
   const { submitted } = sortNames(gateway.files.list(gateway.config.dropbox))
-  if (submitted.size > 0 || (readPending(gateway) ?? []).length > 0) return true
-  return Object.keys(gateway.config.sites).some((site) => readWithdrawals(gateway, site).length > 0)
+  return submitted.size > 0 || (readPending(gateway) ?? []).length > 0
+}
+
+/** The sites this pass has to ask. */
+export function sitesToAsk(gateway: Gateway): Site[] {
+  const all = Object.values(gateway.config.sites)
+  if (hasInFlight(gateway)) return all
+  return all.filter(
+    ({ name }) => gateway.files.exists(markPath(gateway, name)) || readWithdrawals(gateway, name).length > 0,
+  )
+}
+
+export function markAsked(gateway: Gateway, site: string): void {
+  const path = markPath(gateway, site)
+  if (gateway.files.exists(path)) return
+  gateway.files.makeFolder(statePaths(gateway.config.state).sites)
+  gateway.files.publish(path, '')
+}
+
+/** After a pass that went through: nothing is left over there when nothing is in flight here. */
+export function unmarkAsked(gateway: Gateway, site: string): void {
+  if (!hasInFlight(gateway)) gateway.files.remove(markPath(gateway, site))
 }

@@ -8,7 +8,7 @@ import { gatewayUuid } from './dropbox.ts'
 import { expireJobs } from './expire.ts'
 import type { Gateway } from './gateway.ts'
 import { type Lock, takeLock, waitForLock } from './lock.ts'
-import { hasOutstanding } from './outstanding.ts'
+import { markAsked, sitesToAsk, unmarkAsked } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
@@ -42,7 +42,7 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
       findTemplate: remember((script: string) => findTemplate(gateway, script)),
     }),
   )
-  const asked = hasOutstanding(gateway) ? Object.values(gateway.config.sites) : []
+  const asked = sitesToAsk(gateway)
   const passes = await Promise.allSettled(asked.map((site) => passOf(gateway, uuid, site, accepted, busy, sessions)))
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
   const errors = passes.flatMap((pass) => (pass.status === 'rejected' ? [pass.reason as HpcError] : []))
@@ -83,9 +83,11 @@ async function passOf(
       const doubtful = accepted?.doubtful.filter(({ hpc }) => hpc.site === site.name) ?? []
       const { ids: audit, whole: auditWhole, strays } = planAudit(gateway, site, state, now)
       const work = { site, lock, uuid, jobs, doubtful, cancels, state, audit, auditWhole, strays }
+      markAsked(gateway, site.name)
       const report = await passOver(gateway, work, await sessions(site))
       giveUpLost(gateway, lock, report)
       rememberTurns(gateway, report)
+      unmarkAsked(gateway, site.name)
       return report
     } catch (error) {
       const known = siteError(site, error)
