@@ -4,7 +4,7 @@
  * a lone `%`, we take that as it is.
  */
 import { printable } from '../contract/errors.ts'
-import type { Place, Source, Tree } from './config.ts'
+import type { Place, Source, Tree } from './config-source.ts'
 
 /** An ini by its name, or because its first line of text is a `[section]`. */
 export function looksLikeIni(file: string, text: string): boolean {

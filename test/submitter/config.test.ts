@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { HpcError } from '../../contract/errors.ts'
-import { type Config, configSchemaDocs, parseConfig, type Site } from '../../submitter/config.ts'
+import { type Config, parseConfig, type Site } from '../../submitter/config.ts'
+import { configSchemaDocs } from '../../submitter/config-docs.ts'
 import { laneShape, siteNamed } from '../../submitter/config-file.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures/config')
