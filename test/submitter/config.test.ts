@@ -171,7 +171,7 @@ test('HB-16: parseConfig() names every problem at once, with line, key, what is 
     ':9: sites.carbonate.transport.port: expected a port number, found "99999"',
     ':9: sites.carbonate.transport.key_fle: unknown key (did you mean "key_file"?)',
     ':9: sites.carbonate.transport.user: expected the account at the site, found nothing',
-    ':10: sites.carbonate.scheduler.type: expected "slurm" or "local", found "slrum"',
+    ':10: sites.carbonate.scheduler.type: expected "slurm" or "local", found "slrum" (did you mean "slurm"?)',
     ':10: sites.carbonate.scheduler.options: expected a list, each item one word of the command line, found "--account=amp"',
     ':11: sites.carbonate.hpc_env.list: expected text, found a list',
     ':11: sites.carbonate.hpc_env.workspace: expected an absolute path at the site, found "~/workspace" (`echo ~` there prints what "~" stands for)',
