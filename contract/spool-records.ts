@@ -53,6 +53,8 @@ export interface AttemptRecord {
   readonly uptimeMs: number
   /** Set when the number was taken to end the job, not to run it. */
   readonly fence?: 'cancelled' | 'aborted'
+  /** With a fence: the sentence for people, so that whoever finds the job can finish it. */
+  readonly why?: string
 }
 
 /** Why an attempt ended without a result of its own. */
@@ -194,8 +196,9 @@ export interface LaneHealth {
   readonly reason: string
   readonly since: ObserverTime
   readonly backOffMs: number
-  /** Intents up to this number are accounted for. */
+  /** Intents up to this number are accounted for, and these beyond it: an older runner may still be at work. */
   readonly countedIntent: number
+  readonly alsoCounted?: readonly number[]
 }
 
 /** A forward-only clock of one machine's boot; times of different boots are not comparable. */

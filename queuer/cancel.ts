@@ -1,16 +1,30 @@
 /** Ending a job that is published: its next attempt number is taken as a fence; a script alive elsewhere is asked to stop. */
-import { join } from 'node:path'
+
+import { jobMark, markName } from '../contract/job-mark.ts'
 import type { Answer, Request } from '../contract/protocol.ts'
 import { laneOfRunner } from '../contract/spool.ts'
 import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
-import { openAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { type Attempt, openAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { hasEnded } from '../spool/end-file.ts'
 import { finishWithout } from '../spool/finish.ts'
-import { runnerEnd } from '../spool/seat.ts'
 import { isoTime } from '../system/clock.ts'
+import { processesMarked } from '../system/process.ts'
+import { putDone } from './audit.ts'
 import type { Queuer } from './queuer.ts'
 
 type Cancel = Extract<Request, { type: 'cancel' }>
 type How = Extract<Answer, { type: 'cancelling' }>['how']
+
+/** Whether nothing runs under this attempt any more, so that the next number may end the job. */
+function isOver(queuer: Queuer, id: string, last: Attempt | undefined): boolean {
+  if (last === undefined || last.record?.fence !== undefined) return true
+  const { record } = last
+  if (record === undefined) return last.end !== undefined
+  const { files, spool, clock } = queuer
+  if (last.end === undefined && !hasEnded(files, spool.lane(laneOfRunner(record.runner)), record.runner)) return false
+  // a script that outlived its runner on this machine is ended by the runner that adopts it
+  return record.bootId !== clock.uptime().bootId || processesMarked(markName, jobMark(id, last.number)).length === 0
+}
 
 export function cancelJob(queuer: Queuer, request: Cancel): How {
   const { files, spool } = queuer
@@ -19,13 +33,7 @@ export function cancelJob(queuer: Queuer, request: Cancel): How {
   if (job === undefined) return 'absent'
   if (readResult(files, control) !== undefined) return 'finished'
   const last = readAttempts(files, control).at(-1)
-  const ended =
-    last === undefined ||
-    last.end !== undefined ||
-    last.record?.fence !== undefined ||
-    (last.record !== undefined &&
-      runnerEnd(files, spool.lane(laneOfRunner(last.record.runner)), last.record.runner) !== undefined)
-  if (!ended || last?.exit !== undefined) {
+  if (!isOver(queuer, request.id, last) || last?.exit !== undefined) {
     files.publish(control.cancel, `${JSON.stringify({ cause: request.cause, why: request.why })}\n`)
     return 'requested'
   }
@@ -38,14 +46,13 @@ export function cancelJob(queuer: Queuer, request: Cancel): How {
     startedAt: isoTime(queuer.clock.now()),
     uptimeMs: queuer.clock.uptime().ms,
     fence: request.cause,
+    why: request.why,
   }
   if (!openAttempt(files, control, fence)) {
     files.publish(control.cancel, `${JSON.stringify({ cause: request.cause, why: request.why })}\n`)
     return 'requested'
   }
   finishWithout(files, spool, job, fence, { state: request.cause, message: request.why }, queuer.uuid())
-  files.makeFolder(spool.done(job.gateway))
-  files.createExclusive(join(spool.done(job.gateway), job.key), '')
-  files.remove(join(spool.queue(job.lane), job.key))
+  putDone(queuer, job)
   return 'ended'
 }

@@ -1,13 +1,27 @@
 /** Dropping what is durable at the gateway: in reverse order of publishing, by rename into the trash, the key last. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { describeError } from '../contract/errors.ts'
 import { idOfKey } from '../contract/spool.ts'
+import { highestNumber } from '../system/numbered-file.ts'
 import type { Queuer } from './queuer.ts'
 
 function workDirs(queuer: Queuer, id: string): string[] {
   const { files, spool } = queuer
-  const dirs = [spool.workDir(id, 1)]
-  for (let attempt = 2; files.exists(spool.workDir(id, attempt)); attempt++) dirs.push(spool.workDir(id, attempt))
-  return dirs
+  // not every number has a folder: some only ended the job
+  const last = Math.max(1, highestNumber(files, spool.control(id).attempts))
+  return Array.from({ length: last }, (_, index) => spool.workDir(id, index + 1)).filter((dir) => files.exists(dir))
+}
+
+/** Moves a folder into `target`, made anew when the sweep of another gateway's pass has just taken it for rubbish. */
+function moveInto(queuer: Queuer, folder: string, target: string, name: string): void {
+  const { files } = queuer
+  // a folder that changes its parent must be writable to us
+  files.openRights(folder)
+  for (let tries = 0; tries < 3; tries++) {
+    files.makeFolder(target)
+    if (files.move(folder, join(target, name)) || !files.exists(folder)) return
+  }
+  throw new Error(`cannot move ${folder} into ${target}`)
 }
 
 /**
@@ -17,29 +31,45 @@ function workDirs(queuer: Queuer, id: string): string[] {
 export function cleanJob(queuer: Queuer, gateway: string, id: string, key: string, keepMs: number): void {
   const { files, spool } = queuer
   if (idOfKey(key) !== id) throw new Error(`clean: ${key} is not the key of ${id}`)
+  const doneKey = join(spool.done(gateway), key)
   if (keepMs < 0) {
-    files.remove(join(spool.done(gateway), key))
+    files.remove(doneKey)
     return
   }
   const until = new Date(queuer.clock.now() + keepMs).toISOString().slice(0, 10)
   const target = keepMs > 0 ? join(spool.kept, until, id) : join(spool.trash, `${id}.${queuer.uuid().slice(0, 8)}`)
-  files.makeFolder(target)
-  for (const dir of workDirs(queuer, id)) {
-    if (files.exists(dir)) files.os.renameSync(dir, join(target, dir.slice(dir.lastIndexOf('/') + 1)))
-  }
+  for (const dir of workDirs(queuer, id)) moveInto(queuer, dir, target, basename(dir))
   const control = spool.control(id).dir
-  if (files.exists(control)) files.os.renameSync(control, join(target, 'control'))
+  if (files.exists(control)) moveInto(queuer, control, target, 'control')
   files.syncFolder(spool.controls)
-  files.remove(join(spool.done(gateway), key))
-  if (keepMs === 0) files.removeTree(target)
+  files.remove(doneKey)
+  if (keepMs === 0) discard(queuer, target)
 }
 
-/** What an interrupted clean left in the trash, and kept results whose day has passed. */
+/** What lies in the trash is out of everybody's way: that it cannot be removed now is no reason to stop. */
+function discard(queuer: Queuer, path: string): void {
+  try {
+    queuer.files.removeTree(path)
+  } catch (error) {
+    queuer.log.warn(`cannot remove ${path} yet: ${describeError(error)}`)
+  }
+}
+
+const abandonedMs = 10 * 24 * 3_600_000
+
+/** What an interrupted clean left in the trash, kept results whose day has passed, and uploads nobody goes on with. */
 export function sweep(queuer: Queuer): void {
   const { files, spool } = queuer
-  for (const name of files.list(spool.trash)) files.removeTree(join(spool.trash, name))
+  for (const name of files.list(spool.trash)) discard(queuer, join(spool.trash, name))
   const today = new Date(queuer.clock.now()).toISOString().slice(0, 10)
   for (const day of files.list(spool.kept)) {
-    if (/^\d{4}-\d{2}-\d{2}$/.test(day) && day < today) files.removeTree(join(spool.kept, day))
+    if (/^\d{4}-\d{2}-\d{2}$/.test(day) && day < today) discard(queuer, join(spool.kept, day))
+  }
+  for (const name of files.list(spool.stagings)) {
+    const path = join(spool.stagings, name)
+    // an upload whose job is published was only not removed
+    const published = files.exists(spool.control(name.slice(0, name.indexOf('.'))).record)
+    const stats = files.stat(path)
+    if (published || (stats !== undefined && queuer.clock.now() - stats.mtimeMs > abandonedMs)) discard(queuer, path)
   }
 }

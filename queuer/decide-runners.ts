@@ -4,6 +4,8 @@ import type { Allocation, Answer } from '../scheduler/scheduler.ts'
 
 export interface LaneSituation {
   readonly waiting: number
+  /** Keys that runners hold. */
+  readonly running: number
   readonly maxRunners: number
   /** The scheduler's word on all allocations of the workspace. */
   readonly queue: Answer<readonly Allocation[]>
@@ -15,7 +17,8 @@ export interface LaneSituation {
   /** An earlier submission whose outcome nobody knows yet. */
   readonly unsettled: boolean
   readonly health: LaneHealth | undefined
-  readonly observer: ObserverTime
+  /** What is left of the back-off. */
+  readonly restMs: number
 }
 
 export type RunnerDecision =
@@ -26,7 +29,8 @@ export type RunnerDecision =
 export function decideRunners(lane: LaneSituation): RunnerDecision {
   if (lane.waiting === 0) return { action: 'none' }
   if (!lane.queue.certain) return { action: 'waiting', why: `the scheduler did not answer: ${lane.queue.why}` }
-  if (lane.counted >= Math.min(lane.maxRunners, lane.waiting)) return { action: 'none' }
+  // a job that runs keeps its runner busy; only what waits beside it asks for another
+  if (lane.counted >= Math.min(lane.maxRunners, lane.waiting + lane.running)) return { action: 'none' }
   if (lane.unsettled) {
     return {
       action: 'waiting',
@@ -36,11 +40,10 @@ export function decideRunners(lane: LaneSituation): RunnerDecision {
   if (lane.allocationLimit !== null && lane.allocations >= lane.allocationLimit) {
     return { action: 'waiting', why: `the site's limit of ${lane.allocationLimit} allocations is reached` }
   }
-  const rest = backOffRest(lane.health, lane.observer)
-  if (rest > 0) {
+  if (lane.restMs > 0) {
     return {
       action: 'back-off',
-      why: `${lane.health?.failedStarts} runners in a row failed to start: ${lane.health?.reason}; next try in ${Math.ceil(rest / 1000)} s`,
+      why: `${lane.health?.failedStarts} runners in a row failed to start: ${lane.health?.reason}; next try in ${Math.ceil(lane.restMs / 1000)} s`,
     }
   }
   return { action: 'submit' }
@@ -50,24 +53,41 @@ const toleratedFailures = 3
 const firstBackOffMs = 60_000
 const longestBackOffMs = 3_600_000
 
-/** Milliseconds until the lane may be tried again. A clock of another boot cannot tell: then it may. */
-export function backOffRest(health: LaneHealth | undefined, now: ObserverTime): number {
-  if (health === undefined || health.backOffMs === 0 || health.since.bootId !== now.bootId) return 0
-  return Math.max(0, health.backOffMs - (now.ms - health.since.ms))
+/** Since when one gateway knows of the failure (named by when its finder saw it) that the lane's back-off follows. */
+export interface BackOffSight {
+  readonly failure: ObserverTime
+  readonly since: ObserverTime
+}
+
+/** A new failure, or a new boot of the observer, starts the wait anew: times of two clocks are never compared. */
+export function lookAtBackOff(before: BackOffSight | undefined, health: LaneHealth, now: ObserverTime): BackOffSight {
+  const known =
+    before !== undefined &&
+    before.failure.ms === health.since.ms &&
+    before.failure.bootId === health.since.bootId &&
+    before.since.bootId === now.bootId
+  return known ? before : { failure: health.since, since: now }
+}
+
+export function restOfBackOff(sight: BackOffSight, health: LaneHealth, now: ObserverTime): number {
+  return Math.max(0, health.backOffMs - (now.ms - sight.since.ms))
+}
+
+export function goodHealth(now: ObserverTime): LaneHealth {
+  return { failedStarts: 0, reason: '', since: now, backOffMs: 0, countedIntent: 0 }
 }
 
 /** The health of a lane after one more start that went wrong, or (reason undefined) one that went well. */
 export function healthAfterStart(
   before: LaneHealth | undefined,
-  intent: number,
   reason: string | undefined,
   now: ObserverTime,
 ): LaneHealth {
-  if (reason === undefined) return { failedStarts: 0, reason: '', since: now, backOffMs: 0, countedIntent: intent }
+  if (reason === undefined) return goodHealth(now)
   const failedStarts = (before?.failedStarts ?? 0) + 1
   const over = failedStarts - toleratedFailures
   const backOffMs = over < 0 ? 0 : Math.min(longestBackOffMs, firstBackOffMs * 2 ** over)
-  return { failedStarts, reason, since: now, backOffMs, countedIntent: intent }
+  return { ...goodHealth(now), failedStarts, reason, backOffMs }
 }
 
 export interface RunnerSight {

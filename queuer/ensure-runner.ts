@@ -1,11 +1,13 @@
 /** Keeping enough runners queued: settle, repair, count, decide, submit; lane by lane, with one question to the scheduler for all. */
+import { describeError } from '../contract/errors.ts'
 import { keysIn, parseIdentity, turnOfKey } from '../contract/spool.ts'
-import type { LaneHealth, LaneReport, LaneShape } from '../contract/spool-records.ts'
+import type { LaneReport, LaneShape } from '../contract/spool-records.ts'
 import type { Allocation, Answer, Scheduler } from '../scheduler/scheduler.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
-import { readSeats } from '../spool/seat.ts'
-import { decideRunners, healthAfterStart, type LaneSituation } from './decide-runners.ts'
-import { forgetOldRunners, logTail, readIntents, readRunners, readShapes } from './lane-files.ts'
+import { seatedRunners } from '../spool/seat.ts'
+import { decideRunners, type LaneSituation } from './decide-runners.ts'
+import { forgetOldRunners, readIntents, readRunners, readShapes } from './lane-files.ts'
+import { backOffRest, updateHealth } from './lane-health.ts'
 import type { Pass, Queuer } from './queuer.ts'
 import { noteDeadRunners, returnKeys } from './repair.ts'
 import { isUnsettled, schedulerTimeoutMs, submitRunner } from './submit-runner.ts'
@@ -32,62 +34,16 @@ function ofLane(queue: readonly Allocation[], lane: string): Allocation[] {
 /** Allocations that still stand for a runner: those ending, those whose runner has ended or closes its seat are not counted. */
 function countRunners(queuer: Queuer, lane: string, allocations: readonly Allocation[]): number {
   const runners = readRunners(queuer, lane)
-  const closing = new Set(
-    readSeats(queuer.files, queuer.spool.lane(lane))
-      .filter((seat) => seat.closing)
-      .map((seat) => seat.runner),
-  )
+  // read after a probe: the keys were written before, as a runner that closes writes before it reads
+  const seated = seatedRunners(queuer.files, queuer.spool.lane(lane))
+  const leaving = new Set(seated.filter((seat) => seat.leaving).map((seat) => seat.runner))
   return allocations.filter(({ identity, state }) => {
     if (state === 'ending') return false
     const nonce = parseIdentity(identity)?.nonce
     const started = runners.filter((runner) => runner.nonce === nonce)
     if (started.length === 0 || state === 'pending') return true
-    return started.some(({ runner, end }) => end === undefined && !closing.has(runner))
+    return started.some(({ runner, end }) => end === undefined && !leaving.has(runner))
   }).length
-}
-
-/** Starts that failed since the last look, in order: refused, never started, or ended with nothing done although there was work. */
-function updateHealth(queuer: Queuer, pass: Pass, lane: string, queue: Queue): LaneHealth | undefined {
-  const { files, spool } = queuer
-  const path = spool.lane(lane).health
-  const before = files.readJson<LaneHealth>(path)
-  if (!queue.certain) return before
-  const live = new Set(queue.value.map(({ identity }) => parseIdentity(identity)?.nonce))
-  const runners = readRunners(queuer, lane)
-  let health = before
-  for (const intent of readIntents(queuer, lane)) {
-    if (intent.number <= (health?.countedIntent ?? 0)) continue
-    const nonce = intent.record?.nonce
-    if (intent.end === undefined || nonce === undefined || live.has(nonce)) break
-    const fault = startFault(queuer, lane, intent.end, nonce, runners)
-    if (fault === 'running') break
-    if (fault !== 'not-tried') health = healthAfterStart(health, intent.number, fault, pass.observer)
-    else
-      health = { ...(health ?? healthAfterStart(undefined, 0, undefined, pass.observer)), countedIntent: intent.number }
-  }
-  if (health !== undefined && health !== before) files.publish(path, `${JSON.stringify(health)}\n`)
-  return health
-}
-
-function startFault(
-  queuer: Queuer,
-  lane: string,
-  end: { outcome: string; why?: string },
-  nonce: string,
-  runners: ReturnType<typeof readRunners>,
-): string | undefined | 'running' | 'not-tried' {
-  if (end.outcome === 'not-needed') return 'not-tried'
-  if (end.outcome === 'refused') return end.why ?? 'the scheduler refused it'
-  const started = runners.filter((runner) => runner.nonce === nonce)
-  const tail = () => logTail(queuer, lane, nonce)
-  if (started.length === 0)
-    return end.outcome === 'absent' ? 'not-tried' : tail() || 'it ended before hpc_runner had started, and left no log'
-  if (started.some((runner) => runner.end === undefined)) return 'running'
-  const worst = started.find(
-    (runner) => runner.jobs === 0 && ['dead', 'failed', 'preflight'].includes(runner.end?.how ?? ''),
-  )
-  if (worst === undefined || started.some((runner) => runner.jobs > 0)) return undefined
-  return worst.end?.detail ?? (tail() || 'the runner died before it had finished a job')
 }
 
 function countKeys(
@@ -114,6 +70,13 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
   const shapes = readShapes(queuer)
   const ask = asker(queuer, pass)
   const answers = new Map<string, Queue>()
+  // an intent settled after the scheduler was asked may name an allocation younger than the answer
+  const settled = new Map(
+    shapes.map(({ lane }) => {
+      const ended = readIntents(queuer, lane).filter(({ end }) => end !== undefined)
+      return [lane, new Set(ended.map(({ number }) => number))]
+    }),
+  )
   let trouble: string | undefined
   for (const name of new Set(shapes.map(({ scheduler }) => scheduler))) {
     // a lane that no config names, with nothing in it, asks nobody
@@ -134,8 +97,15 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
   const lanes: LaneReport[] = []
   for (const shape of shapes) {
     const queue = answers.get(shape.scheduler)
-    if (queue !== undefined)
-      lanes.push(await ensureLane(queuer, pass, shape, queue, () => ask(schedulerFor(shape.scheduler))))
+    if (queue === undefined) continue
+    try {
+      const askAgain = () => ask(schedulerFor(shape.scheduler))
+      lanes.push(await ensureLane(queuer, pass, shape, queue, askAgain, settled.get(shape.lane) ?? new Set()))
+    } catch (error) {
+      // one lane's trouble is its own
+      trouble = `lane ${shape.name}: ${describeError(error)}`
+      queuer.log.warn(trouble)
+    }
   }
   return { lanes, repaired, ...(trouble === undefined ? {} : { trouble }) }
 }
@@ -155,12 +125,18 @@ async function ensureLane(
   shape: LaneShape,
   queue: Queue,
   askQueue: () => Promise<Queue>,
+  settled: ReadonlySet<number>,
 ): Promise<LaneReport> {
   const unsettled = isUnsettled(queuer, pass, shape.lane, queue)
-  const health = updateHealth(queuer, pass, shape.lane, queue)
+  const health = updateHealth(queuer, pass, shape.lane, queue, countKeys(queuer, shape.lane).waiting, settled)
   forgetOldRunners(queuer, shape.lane)
+  const restMs = health === undefined ? 0 : backOffRest(queuer, pass, shape.lane, health)
+  const keys = () => {
+    const { waiting, running } = countKeys(queuer, shape.lane)
+    return { waiting, running }
+  }
   const situation = (answer: Queue): LaneSituation => ({
-    waiting: countKeys(queuer, shape.lane).waiting,
+    ...keys(),
     maxRunners: shape.maxRunners,
     queue: answer,
     counted: answer.certain ? countRunners(queuer, shape.lane, ofLane(answer.value, shape.lane)) : 0,
@@ -168,7 +144,7 @@ async function ensureLane(
     allocationLimit: pass.allocationLimit,
     unsettled,
     health,
-    observer: pass.observer,
+    restMs,
   })
   const decision = decideRunners(situation(queue))
   const counts = countKeys(queuer, shape.lane)

@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import { nonceOfRunner } from '../contract/spool.ts'
 import type { IntentEnd, IntentRecord, LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
+import { readEnd, runnerEnd } from '../spool/end-file.ts'
+import { forgetOldSeats } from '../spool/seat.ts'
 import { numbersIn } from '../system/numbered-file.ts'
 import type { Queuer } from './queuer.ts'
 
@@ -11,10 +13,10 @@ export function ensureLanes(queuer: Queuer, shapes: readonly LaneShape[]): void 
   for (const shape of shapes) {
     const lane = spool.lane(shape.lane)
     const text = `${JSON.stringify(shape)}\n`
-    if (files.readText(lane.shape) === text) continue
+    // the folders each time: a site's scratch cleaner takes the empty ones
     for (const dir of [lane.seats, lane.intents, lane.heartbeats, lane.runners, lane.logs]) files.makeFolder(dir)
     files.makeFolder(spool.queue(shape.lane))
-    files.publish(lane.shape, text)
+    if (files.readText(lane.shape) !== text) files.publish(lane.shape, text)
   }
 }
 
@@ -39,7 +41,8 @@ export function readIntents(queuer: Queuer, lane: string): Intent[] {
   return numbersIn(files.list(dir)).map((number) => ({
     number,
     record: files.readJson<IntentRecord>(join(dir, `${number}`)),
-    end: files.readJson<IntentEnd>(join(dir, `${number}.end`)),
+    // an end whose content was lost: the allocation, if there is one, is in the scheduler's answer
+    end: readEnd<IntentEnd>(files, join(dir, `${number}.end`), { outcome: 'submitted', at: '' }),
   }))
 }
 
@@ -66,7 +69,7 @@ export function readRunners(queuer: Queuer, lane: string): KnownRunner[] {
         runner,
         nonce: nonceOfRunner(runner),
         record: files.readJson<RunnerRecord>(paths.runner(runner)),
-        end: files.readJson<RunnerEnd>(`${paths.runner(runner)}.end`),
+        end: runnerEnd(files, paths, runner),
         beat: beat ?? 0,
         jobs: jobs ?? 0,
       }
@@ -93,6 +96,7 @@ export function forgetOldRunners(queuer: Queuer, lane: string): void {
   const { files, spool } = queuer
   const paths = spool.lane(lane)
   const names = files.list(paths.intents)
+  forgetOldSeats(files, paths)
   const old = numbersIn(names).slice(0, -keepIntents)
   if (old.length === 0) return
   const runners = readRunners(queuer, lane)
@@ -102,7 +106,8 @@ export function forgetOldRunners(queuer: Queuer, lane: string): void {
       const started = runners.filter((runner) => runner.nonce === nonce)
       if (started.some((runner) => runner.end === undefined)) continue
       for (const { runner } of started) {
-        for (const path of [paths.heartbeat(runner), `${paths.runner(runner)}.end`, paths.runner(runner)])
+        // the start mark before the end: a runner with neither has ended, one with only a mark has not
+        for (const path of [paths.heartbeat(runner), paths.runner(runner), `${paths.runner(runner)}.end`])
           files.remove(path)
       }
       for (const name of files.list(paths.logs)) if (name.includes(nonce)) files.remove(join(paths.logs, name))

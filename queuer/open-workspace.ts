@@ -5,6 +5,7 @@ import { spoolFormat } from '../contract/spool.ts'
 import type { ObserverTime, WorkspaceMarker } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import { claimNumber, highestNumber, numbersIn } from '../system/numbered-file.ts'
+import { errno, type Stats } from '../system/os.ts'
 import type { Pass, Queuer } from './queuer.ts'
 
 type Hello = Extract<Request, { type: 'hello' }>
@@ -16,10 +17,36 @@ function refuse(why: string, hint: string, code: Refusal['code'] = 'site'): Refu
   return { type: 'refused', why, hint, code }
 }
 
+function followed(queuer: Queuer, path: string): Stats | undefined {
+  try {
+    return queuer.files.os.statSync(path)
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+const writingMs = 10_000
+
+/** A marker that is not whole was left by a crash of its writer: no uuid was ever told from it. Undefined while it may still be written. */
+function replaceBrokenMarker(queuer: Queuer): WorkspaceMarker | undefined {
+  const { files, spool } = queuer
+  const stats = files.stat(spool.marker)
+  const probe = join(spool.root, files.temporaryName())
+  files.createExclusive(probe, '')
+  const nowMs = files.stat(probe)?.mtimeMs ?? 0
+  files.remove(probe)
+  if (stats === undefined || nowMs - stats.mtimeMs < writingMs) return undefined
+  files.publish(spool.marker, `${JSON.stringify({ uuid: queuer.uuid(), format: spoolFormat })}\n`)
+  return files.readJson<WorkspaceMarker>(spool.marker)
+}
+
 /** The marker, created where the gateway knows of none; a refusal where it should be and is not. */
 function ensureMarker(queuer: Queuer, hello: Hello): WorkspaceMarker | Refusal {
   const { files, spool } = queuer
-  const root = files.stat(spool.root)
+  const link = files.stat(spool.root)
+  // a link of the account's own is how scratch is often reached
+  const root = link?.isSymbolicLink() === true && link.uid === queuer.uid ? followed(queuer, spool.root) : link
   if (root !== undefined && !root.isDirectory()) {
     return refuse(`the workspace ${spool.root} is no folder`, 'set hpc_env.workspace to a folder of its own', 'config')
   }
@@ -45,8 +72,9 @@ function ensureMarker(queuer: Queuer, hello: Hello): WorkspaceMarker | Refusal {
     const written = files.readJson<WorkspaceMarker>(spool.marker)
     return written ?? refuse(`the marker of ${spool.root} cannot be read back`, 'look at the file system', 'transient')
   }
-  const marker = files.readJson<WorkspaceMarker>(spool.marker)
-  if (marker === undefined || typeof marker.uuid !== 'string') {
+  const whole = files.readJson<WorkspaceMarker>(spool.marker)
+  const marker = whole === undefined && hello.workspace === null ? replaceBrokenMarker(queuer) : whole
+  if (marker === undefined || typeof marker.uuid !== 'string' || typeof marker.format !== 'number') {
     return refuse(
       `the marker ${spool.marker} is not whole`,
       'another gateway may be writing it; else remove it',

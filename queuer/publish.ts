@@ -27,31 +27,45 @@ export function checkRecord(record: JobRecord): string | undefined {
 function linkInputs(queuer: Queuer, dir: string, record: JobRecord): void {
   const taken = new Set(['input', 'output', ...Object.values(record.outputs).map(({ name }) => name)])
   for (const { path } of Object.values(record.inputs)) {
-    if (!taken.has(path)) queuer.files.os.symlinkSync(join('input', path), join(dir, path))
+    if (!taken.has(path) && !queuer.files.exists(join(dir, path)))
+      queuer.files.os.symlinkSync(join('input', path), join(dir, path))
   }
 }
 
-/** Moves a verified upload into place. Safe to repeat: true also when an earlier call had done it. */
-export function publishJob(queuer: Queuer, staged: string, record: JobRecord): void {
+/**
+ * Moves a verified upload into place. Safe to repeat, after a crash between any two of its steps too: what has been moved already is
+ * not made again, and only `job.yml` under its final name says that it was published.
+ */
+export async function publishJob(queuer: Queuer, staged: string, record: JobRecord): Promise<void> {
   const { files, spool } = queuer
   const control = spool.control(record.id)
-  if (!files.exists(control.record)) {
-    const job = join(staged, 'job')
+  if (files.exists(control.record)) {
+    await locate(queuer, record.id)
+    files.removeTree(staged)
+    return
+  }
+  const job = join(staged, 'job')
+  const workDir = spool.workDir(record.id, 1)
+  if (files.exists(job) || !files.exists(workDir)) {
     files.makeFolder(join(job, 'input'))
     files.makeFolder(join(job, 'output'))
     linkInputs(queuer, job, record)
-    const prepared = join(staged, 'control')
-    files.makeFolder(join(prepared, 'attempts'))
-    files.createExclusive(join(prepared, 'job.yml'), `${JSON.stringify(record)}\n`)
     files.syncFolder(join(job, 'input'))
-    // an earlier upload of the same job may have stopped right here
-    if (files.exists(spool.workDir(record.id, 1))) files.removeTree(spool.workDir(record.id, 1))
-    files.os.renameSync(job, spool.workDir(record.id, 1))
+    // an earlier upload of the same job may have stopped right after this move
+    if (files.exists(workDir)) files.removeTree(workDir)
+    moved(files.move(job, workDir), job)
     files.syncFolder(spool.jobs)
-    files.os.renameSync(prepared, control.dir)
-    files.syncFolder(spool.controls)
-    files.makeFolder(spool.queue(record.lane))
-    files.createExclusive(join(spool.queue(record.lane), record.key), '')
-  } else locate(queuer, record.id)
+  }
+  const prepared = join(staged, 'control')
+  files.makeFolder(join(prepared, 'attempts'))
+  files.publish(join(prepared, 'job.yml'), `${JSON.stringify(record)}\n`)
+  moved(files.move(prepared, control.dir), prepared)
+  files.syncFolder(spool.controls)
+  files.makeFolder(spool.queue(record.lane))
+  files.createExclusive(join(spool.queue(record.lane), record.key), '')
   files.removeTree(staged)
+}
+
+function moved(done: boolean, what: string): void {
+  if (!done) throw new Error(`cannot publish: ${what} has vanished`)
 }

@@ -50,6 +50,8 @@ export class Receiver {
     if (!isJobId(request.id) || !/^[0-9a-f]{64}$/.test(request.digest) || !isSafeName(request.lane)) {
       throw new Error(`stage: not a job of ours: ${request.id}`)
     }
+    const before = this.#uploads.get(request.id)
+    if (before !== undefined) this.#close(before)
     const dir = spool.staging(request.id, request.digest, request.lane)
     const offsets: Record<string, number> = {}
     const input = join(dir, 'job', 'input')

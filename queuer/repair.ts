@@ -1,10 +1,12 @@
 /** Keys of runners that have ended or are proven dead go back to where they belong; that counts as work. */
 import { join } from 'node:path'
+import { describeError } from '../contract/errors.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
-import { idOfKey, keysIn, laneOfRunner } from '../contract/spool.ts'
-import type { JobRecord, ObserverTime, RunnerEnd } from '../contract/spool-records.ts'
+import { idOfKey, keysIn, laneOfRunner, parseIdentity } from '../contract/spool.ts'
+import type { JobRecord, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
 import type { Allocation, Answer } from '../scheduler/scheduler.ts'
 import { type Attempt, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { hasEnded, runnerEnd } from '../spool/end-file.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { isAlive, processesMarked } from '../system/process.ts'
@@ -17,7 +19,8 @@ function provablyGone(queuer: Queuer, runner: KnownRunner, scheduler: string): b
   const here = queuer.clock.uptime().bootId
   const { record } = runner
   if (record === undefined) return false
-  if (record.bootId === here) return !isAlive(record, here)
+  // two machines in containers of one host share its boot id, but not their processes
+  if (record.bootId === here) return record.node === queuer.host && !isAlive(record, here)
   // without a scheduler the runner's machine is this one: another boot id means it was started anew
   return scheduler === 'local' && record.node === queuer.host
 }
@@ -46,9 +49,10 @@ export function noteDeadRunners(
     const newer = runners.some(
       ({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner),
     )
-    const live = queue.certain
-      ? !newer && queue.value.some(({ identity, state }) => identity.endsWith(`/${runner.nonce}`) && state !== 'ending')
+    const own = queue.certain
+      ? queue.value.find(({ identity }) => parseIdentity(identity)?.nonce === runner.nonce)
       : undefined
+    const live = queue.certain ? !newer && own !== undefined && own.state !== 'ending' : undefined
     const { sight, verdict } = lookAtRunner(before[runner.runner], runner.beat, live, pass.observer)
     if (verdict === 'dead' || provablyGone(queuer, runner, scheduler)) {
       const end: RunnerEnd = { how: 'dead', at: isoTime(queuer.clock.now()), jobs: runner.jobs }
@@ -56,7 +60,8 @@ export function noteDeadRunners(
       queuer.log.warn(`runner ${runner.runner} is dead; its jobs go back to the queue`)
       continue
     }
-    if (verdict === 'silent' && runner.record !== undefined) cancel.push(runner.record.nativeId)
+    // by the id that the scheduler gives beside our comment
+    if (verdict === 'silent' && own !== undefined) cancel.push(own.nativeId)
     after[runner.runner] = sight
   }
   if (JSON.stringify(after) !== JSON.stringify(before)) files.publish(path, `${JSON.stringify(after)}\n`)
@@ -75,23 +80,26 @@ function openAttemptOf(attempts: readonly Attempt[], runner: string): Attempt | 
 
 /** Returns the keys of every ended runner; the number of keys that moved. */
 export async function returnKeys(queuer: Queuer): Promise<number> {
-  const { files, spool } = queuer
+  const { files, spool, log } = queuer
   let moved = 0
   for (const runner of files.list(spool.runnings)) {
-    const lane = laneOfRunner(runner)
-    const end = files.readJson<RunnerEnd>(`${spool.lane(lane).runner(runner)}.end`)
-    if (end === undefined) continue
+    const lane = spool.lane(laneOfRunner(runner))
+    if (!hasEnded(files, lane, runner)) continue
+    const end = runnerEnd(files, lane, runner) ?? { how: 'dead', at: isoTime(queuer.clock.now()), jobs: 0 }
     const keys = keysIn(files.list(spool.running(runner)))
     const open = keys.filter((key) => {
       const id = idOfKey(key)
       return id !== undefined && openAttemptOf(readAttempts(files, spool.control(id)), runner) !== undefined
     })
-    let left = 0
     for (const key of keys) {
-      if (await returnKey(queuer, runner, lane, key, end, open.length)) moved += 1
-      else left += 1
+      try {
+        if (await returnKey(queuer, runner, key, end, open.length)) moved += 1
+      } catch (error) {
+        log.warn(`cannot return ${key} of runner ${runner}: ${describeError(error)}`)
+      }
     }
-    if (left === 0) files.removeTree(spool.running(runner))
+    // never with a key in it that a stale listing did not show
+    files.removeEmptyFolder(spool.running(runner))
   }
   return moved
 }
@@ -99,7 +107,6 @@ export async function returnKeys(queuer: Queuer): Promise<number> {
 async function returnKey(
   queuer: Queuer,
   runner: string,
-  lane: string,
   key: string,
   end: RunnerEnd,
   together: number,
@@ -126,22 +133,20 @@ async function returnKey(
   }
   const open = openAttemptOf(attempts, runner)
   if (open?.record !== undefined) {
-    // the script outlived its runner on this very machine: it is let finish, and its exit counts
     const here = queuer.clock.uptime().bootId
-    if (open.record.bootId === here && processesMarked(markName, jobMark(id, open.number)).length > 0) return false
-    endAttempt(files, control, open.number, {
-      cause: together > 1 ? 'died-together' : 'died-alone',
-      at: end.at,
-      by: runner,
-    })
+    if (open.record.bootId === here && processesMarked(markName, jobMark(id, open.number)).length > 0) {
+      // the script outlived its runner on this very machine: its exit counts. The next runner adopts it, which is sure to be here too
+      // only where there is no scheduler; else it is let finish.
+      if (files.readJson<LaneShape>(spool.lane(job.lane).shape)?.scheduler !== 'local') return false
+      files.makeFolder(spool.queue(job.lane))
+      return files.move(from, join(spool.queue(job.lane), key))
+    }
+    const died = together > 1 ? 'died-together' : 'died-alone'
+    const cause = end.how === 'dead' ? died : 'interrupted'
+    endAttempt(files, control, open.number, { cause, at: end.at, by: runner })
   } else if (last !== undefined && last.record === undefined && last.end === undefined) {
     endAttempt(files, control, last.number, { cause: 'never-started', at: end.at, by: runner })
   }
-  files.makeFolder(spool.queue(lane))
+  files.makeFolder(spool.queue(job.lane))
   return files.move(from, join(spool.queue(job.lane), key))
-}
-
-/** For tests and `status`: how long a runner has been still, by this observer. */
-export function stillFor(sight: RunnerSight, now: ObserverTime): number {
-  return now.bootId === sight.since.bootId ? now.ms - sight.since.ms : 0
 }

@@ -3,9 +3,16 @@
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
-import { encodeFrame, FrameReader, protocolVersion, type Request, readyMark } from '../contract/protocol.ts'
+import {
+  encodeFrame,
+  FrameReader,
+  protocolVersion,
+  type Request,
+  readyMark,
+  type Whereabouts,
+} from '../contract/protocol.ts'
 import { keysIn } from '../contract/spool.ts'
-import { locate } from './audit.ts'
+import { heldKeys, locate } from './audit.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
 import { cleanJob, sweep } from './clean.ts'
@@ -21,14 +28,23 @@ import { Receiver } from './receive.ts'
 class Overtaken extends Error {}
 
 export async function serve(queuer: Queuer, input: Readable, output: Writable): Promise<void> {
+  // a submitter that went away must not end us in the middle of a submission: what was begun is carried through, unheard
+  let heard = true
+  const deaf = new Promise<void>((resolve) => {
+    output.on('error', () => {
+      heard = false
+      resolve()
+    })
+  })
   const send: Send = async (answer, body) => {
-    if (!output.write(encodeFrame(answer, body))) await once(output, 'drain')
+    if (heard && !output.write(encodeFrame(answer, body))) await Promise.race([once(output, 'drain'), deaf])
   }
   output.write(readyMark)
   const reader = new FrameReader<Request>()
   const conversation = new Conversation(queuer, send)
   try {
     for await (const chunk of input) {
+      if (!heard) return
       for (const { header, body } of reader.push(chunk as Uint8Array)) {
         if (header.type === 'end') return
         await conversation.answer(header, body)
@@ -100,14 +116,19 @@ class Conversation {
       case 'collect':
         this.#newest()
         return collectJob(queuer, this.#send, request.id)
-      case 'clean':
-        cleanJob(queuer, this.#newest().gateway, request.id, request.key, request.keepMs)
+      case 'clean': {
+        const { gateway } = this.#newest()
+        // what could not be cleaned keeps its key, by which the next pass finds it
+        this.#ofJob(request.id, undefined, () => cleanJob(queuer, gateway, request.id, request.key, request.keepMs))
         return this.#send({ type: 'cleaned', id: request.id })
-      case 'cancel':
+      }
+      case 'cancel': {
         this.#newest()
-        return this.#send({ type: 'cancelling', id: request.id, how: cancelJob(queuer, request) })
+        const how = this.#ofJob(request.id, 'requested' as const, () => cancelJob(queuer, request))
+        return this.#send({ type: 'cancelling', id: request.id, how })
+      }
       case 'ask':
-        return this.#send({ type: 'known', jobs: request.ids.map((id) => ({ id, ...locate(queuer, id) })) })
+        return this.#send({ type: 'known', jobs: await this.#locateAll(request.ids) })
       case 'check':
         return this.#send({ type: 'checked', lines: await checkSite(queuer, this.#newest(), request.scheduler) })
       case 'watch':
@@ -117,6 +138,31 @@ class Conversation {
     }
   }
 
+  /** One job's trouble is told, and delays no other. */
+  #ofJob<T>(id: string, otherwise: T, act: () => T): T {
+    try {
+      return act()
+    } catch (error) {
+      this.#queuer.log.warn(`${id}: ${describeError(error)}`)
+      return otherwise
+    }
+  }
+
+  async #locateAll(ids: readonly string[]): Promise<{ id: string; where: Whereabouts; attempt: number }[]> {
+    const held = heldKeys(this.#queuer)
+    const jobs: { id: string; where: Whereabouts; attempt: number }[] = []
+    for (const id of ids) {
+      try {
+        jobs.push({ id, ...(await locate(this.#queuer, id, held)) })
+      } catch (error) {
+        // it is there and cannot be read now: anything but absent
+        this.#queuer.log.warn(`${id}: ${describeError(error)}`)
+        jobs.push({ id, where: 'running', attempt: 0 })
+      }
+    }
+    return jobs
+  }
+
   /** Told once: the pass that follows collects all there is. */
   #watch(everyMs: number): void {
     const { files, spool } = this.#queuer
@@ -124,7 +170,7 @@ class Conversation {
     this.#unwatch()
     this.#timer = setInterval(
       () => {
-        if (keysIn(files.list(spool.done(pass.gateway))).length === 0) return
+        if (this.#ofJob('watch', 0, () => keysIn(files.list(spool.done(pass.gateway))).length) === 0) return
         this.#unwatch()
         void this.#send({ type: 'news' })
       },
@@ -155,11 +201,11 @@ class Conversation {
   async #publish(request: Extract<Request, { type: 'publish' }>): Promise<void> {
     this.#newest()
     const { record } = request
-    const fault = checkRecord(record)
+    const fault = record.id === request.id ? checkRecord(record) : "its record is another job's"
     const upload = fault === undefined ? this.#receiver.finish(request.id, Object.values(record.inputs)) : { fault }
     if ('fault' in upload) return this.#send({ type: 'unpublished', id: request.id, why: upload.fault })
     try {
-      publishJob(this.#queuer, upload.dir, record)
+      await publishJob(this.#queuer, upload.dir, record)
     } catch (error) {
       return this.#send({ type: 'unpublished', id: request.id, why: describeError(error) })
     }

@@ -1,8 +1,9 @@
 /** Submitting one runner: an intent with a nonce first, the queue asked again under it, then the submission, then what became of it. */
 import { join } from 'node:path'
+import { describeError } from '../contract/errors.ts'
 import { allocationName, makeIdentity, parseIdentity } from '../contract/spool.ts'
 import type { IntentEnd, IntentRecord, LaneReport, LaneShape } from '../contract/spool-records.ts'
-import type { Allocation, AllocationRequest, Answer, Scheduler } from '../scheduler/scheduler.ts'
+import type { Allocation, AllocationRequest, Answer, Command, Scheduler } from '../scheduler/scheduler.ts'
 import { isoTime } from '../system/clock.ts'
 import { claimNumber } from '../system/numbered-file.ts'
 import { type Intent, readIntents } from './lane-files.ts'
@@ -29,8 +30,11 @@ export function isUnsettled(queuer: Queuer, pass: Pass, lane: string, queue: Ans
   if (intent === undefined || intent.end !== undefined) return false
   const paths = spool.lane(lane)
   const nonce = intent.record?.nonce
-  const found = queue.certain ? queue.value.find(({ identity }) => parseIdentity(identity)?.nonce === nonce) : undefined
-  const started = nonce !== undefined && files.list(paths.runners).some((runner) => runner.endsWith(`.${nonce}`))
+  const found =
+    queue.certain && nonce !== undefined
+      ? queue.value.find(({ identity }) => parseIdentity(identity)?.nonce === nonce)
+      : undefined
+  const started = nonce !== undefined && files.listFresh(paths.runners).some((runner) => runner.endsWith(`.${nonce}`))
   if (found !== undefined || started) {
     settleIntent(queuer, lane, intent.number, {
       outcome: 'submitted',
@@ -104,9 +108,17 @@ export async function submitRunner(
       ? { action: 'none' }
       : { action: 'waiting', trouble: `the scheduler did not answer: ${queue.why}` }
   }
-  const wanted = request(queuer, pass, shape, nonce)
-  files.createExclusive(wanted.script, trampoline(queuer, shape, scheduler, nonce, wanted.identity), 0o700)
-  const submission = scheduler.readSubmission(await queuer.run(scheduler.submitCommand(wanted), schedulerTimeoutMs))
+  let command: Command
+  try {
+    const wanted = request(queuer, pass, shape, nonce)
+    files.publish(wanted.script, trampoline(queuer, shape, scheduler, nonce, wanted.identity), 0o700)
+    command = scheduler.submitCommand(wanted)
+  } catch (error) {
+    // nothing was asked of the scheduler, and the intent says so
+    settleIntent(queuer, shape.lane, number, { outcome: 'not-needed', why: describeError(error) })
+    throw error
+  }
+  const submission = scheduler.readSubmission(await queuer.run(command, schedulerTimeoutMs))
   switch (submission.outcome) {
     case 'submitted':
       settleIntent(queuer, shape.lane, number, { outcome: 'submitted', nativeId: submission.nativeId })

@@ -1,20 +1,25 @@
 /** What to do with a job that a runner took: a pure choice over its attempts. And which jobs fit what is left of the walltime. */
 
 import type { Exit } from '../contract/exit-file.ts'
-import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
+import type { AttemptRecord, JobRecord, LaneShape } from '../contract/spool-records.ts'
 import { renderDuration } from '../contract/units.ts'
-import { type Attempt, countedExit } from '../spool/attempt.ts'
+import { type Attempt, countedExit, interruptions } from '../spool/attempt.ts'
 
 export type Choice =
   /** It has ended; its key belongs among the done ones. */
   | { readonly do: 'hand-over' }
   | { readonly do: 'finish'; readonly attempt: AttemptRecord; readonly exit: Exit }
+  /** Somebody took the number that ends it and died before saying so. */
+  | { readonly do: 'finish-fenced'; readonly fence: AttemptRecord }
   /** Alive in another runner, or begun by one nobody knows to be dead: not ours. */
   | { readonly do: 'drop' }
   /** Its script outlived the runner that started it, on this machine. */
   | { readonly do: 'adopt'; readonly attempt: AttemptRecord }
-  | { readonly do: 'abort'; readonly attempt: number; readonly message: string }
-  | { readonly do: 'run'; readonly attempt: number; readonly alone: boolean }
+  /** Its script was interrupted and has not gone yet: it is ended, and the choice made again. */
+  | { readonly do: 'stop'; readonly attempt: AttemptRecord }
+  | { readonly do: 'abort'; readonly attempt: number; readonly message: string; readonly unended: boolean }
+  /** `unended`: the attempt before has no end cause yet, and gets one first. */
+  | { readonly do: 'run'; readonly attempt: number; readonly alone: boolean; readonly unended: boolean }
 
 export interface JobSight {
   readonly hasResult: boolean
@@ -25,49 +30,77 @@ export interface JobSight {
   readonly livesHere: (attempt: AttemptRecord) => boolean
 }
 
-export function chooseForJob(job: JobRecord, sight: JobSight): Choice {
+export function chooseForJob(job: JobRecord, sight: JobSight, laneTimeMs = Number.POSITIVE_INFINITY): Choice {
   if (sight.hasResult) return { do: 'hand-over' }
   const last = sight.attempts.at(-1)
-  if (last === undefined) return { do: 'run', attempt: 1, alone: false }
-  const exit = countedExit(last)
-  if (last.record !== undefined && exit !== undefined) return { do: 'finish', attempt: last.record, exit }
-  if (last.record?.fence !== undefined) {
-    return { do: 'abort', attempt: last.number + 1, message: 'It was being ended when its end was interrupted' }
+  const next = (last?.number ?? 0) + 1
+  const record = last?.record
+  const exit = last === undefined ? undefined : countedExit(last)
+  if (record !== undefined && exit !== undefined) return { do: 'finish', attempt: record, exit }
+  if (record?.fence !== undefined) return { do: 'finish-fenced', fence: record }
+  if (record !== undefined) {
+    if (last?.end === undefined && !sight.hasEnded(record.runner)) return { do: 'drop' }
+    if (sight.livesHere(record)) {
+      return { do: interruptions.has(last?.end?.cause ?? '') ? 'stop' : 'adopt', attempt: record }
+    }
   }
-  if (last.record !== undefined) {
-    if (last.end === undefined && !sight.hasEnded(last.record.runner)) return { do: 'drop' }
-    if (sight.livesHere(last.record)) return { do: 'adopt', attempt: last.record }
-  }
-  const limit = atLimit(job, sight.attempts)
-  if (limit !== undefined) return { do: 'abort', attempt: last.number + 1, message: limit }
-  return { do: 'run', attempt: last.number + 1, alone: last.end?.cause === 'died-together' }
+  const unended = last !== undefined && last.end === undefined
+  const message = atLimit(job, sight.attempts) ?? tooLongForLane(job, laneTimeMs)
+  if (message !== undefined) return { do: 'abort', attempt: next, message, unended }
+  return { do: 'run', attempt: next, alone: last?.end?.cause === 'died-together', unended }
 }
 
-const ownDeaths = ['died-alone', 'walltime']
-const sharedDeaths = ['died-together', 'interrupted', 'preempted']
+const ownDeaths: ReadonlySet<string> = new Set(['died-alone', 'walltime'])
+const sharedDeaths: ReadonlySet<string> = new Set(['died-together', 'interrupted', 'preempted'])
+
+/** A script that was started and of which nobody said more has died. */
+function causeOf({ record, end, exit }: Attempt): string | undefined {
+  if (record === undefined || record.fence !== undefined) return undefined
+  return end?.cause ?? (exit === undefined ? 'died-alone' : undefined)
+}
 
 /** The sentence that ends a job which used up its attempts; undefined while it has some left. */
 export function atLimit(job: JobRecord, attempts: readonly Attempt[]): string | undefined {
-  const count = (causes: readonly string[]) =>
-    attempts.filter(({ end }) => end !== undefined && causes.includes(end.cause)).length
-  const last = attempts.at(-1)
-  const where = `the last on ${last?.record?.node ?? 'an unknown node'} in ${last?.record?.runner ?? 'an unknown allocation'}`
-  const own = count(ownDeaths)
-  if (own >= job.maxAttempts) {
-    return `The job took its allocation down or outlived it ${own} times (max_attempts), ${where}; it is not started again`
+  const causes = attempts.map(causeOf).filter((cause) => cause !== undefined)
+  const started = attempts.filter(({ record }) => record !== undefined && record.fence === undefined).at(-1)?.record
+  const where = `the last on node ${started?.node || '(unknown)'} in allocation ${started?.runner || '(unknown)'}`
+  const own = causes.filter((cause) => ownDeaths.has(cause))
+  if (own.length >= job.maxAttempts) {
+    const what = own.every((cause) => cause === 'walltime')
+      ? 'did not end within the walltime of its allocation'
+      : 'died with its allocation or without telling its exit code'
+    return `The job ${what} ${times(own.length)} (max_attempts), ${where}; it is not started again`
   }
-  const shared = count(sharedDeaths)
+  const shared = causes.filter((cause) => sharedDeaths.has(cause)).length
   if (shared >= job.maxInterruptions) {
-    return `The job was interrupted ${shared} times (max_interruptions), ${where}; it is not started again`
+    return `The job was interrupted ${times(shared)} (max_interruptions), ${where}; it is not started again`
   }
   return undefined
 }
 
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`
+}
+
 const startUpMs = 10_000
 
-/** A job of known time must fit what remains; one of unknown time is not started inside the margin. */
-export function fits(job: Pick<JobRecord, 'timeMs'>, remaining: number, marginMs: number): boolean {
-  return job.timeMs === undefined ? remaining > marginMs : remaining > job.timeMs + startUpMs
+/**
+ * A job of known time must fit what remains; one of unknown time is not started inside the margin. A fresh runner has nearly all of the
+ * lane's walltime: what needs just that much is started by it, as no later one has more.
+ */
+export function fits(
+  job: Pick<JobRecord, 'timeMs'>,
+  remaining: number,
+  lane: Pick<LaneShape, 'timeMs' | 'marginMs'>,
+): boolean {
+  const needed = job.timeMs === undefined ? lane.marginMs : job.timeMs + startUpMs
+  return remaining > Math.min(needed, 0.95 * lane.timeMs)
+}
+
+/** No runner of the lane can hold it: submitted before the lane's walltime was shortened, say. */
+export function tooLongForLane(job: Pick<JobRecord, 'timeMs'>, laneTimeMs: number): string | undefined {
+  if (job.timeMs === undefined || job.timeMs <= laneTimeMs) return undefined
+  return `The job needs ${renderDuration(job.timeMs)}, which exceeds the walltime of its lane, ${renderDuration(laneTimeMs)}`
 }
 
 export function tooLong(job: Pick<JobRecord, 'timeMs'>, remaining: number): string {

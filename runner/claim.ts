@@ -1,8 +1,8 @@
 /** Taking jobs from the lane's queue: a claim is the rename of a key, and one rename has one winner. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { idOfKey, keysIn } from '../contract/spool.ts'
 import type { JobRecord } from '../contract/spool-records.ts'
-import { fits, tooLong } from './choose-job.ts'
+import { fits, tooLong, tooLongForLane } from './choose-job.ts'
 import { type Runner, remainingMs } from './runner.ts'
 
 export interface Claimed {
@@ -12,12 +12,15 @@ export interface Claimed {
 }
 
 const listingAgeMs = 500
+/** A queue of 100,000 takes a tenth of a second to list: never more than a small share of the time goes there. */
+const listingShare = 20
 
 /** The lane's queue as last listed; listed anew when used up or old, so that an urgent late arrival waits for one job at most. */
 export class Queue {
   readonly #runner: Runner
   #keys: string[] = []
-  #listedAtMs = Number.NEGATIVE_INFINITY
+  #next = 0
+  #listAgainAtMs = Number.NEGATIVE_INFINITY
   /** What did not fit will not fit later either: the walltime only shrinks. */
   readonly #unfit = new Set<string>()
 
@@ -27,10 +30,9 @@ export class Queue {
 
   /** Claims the first job that fits; undefined when there is none. */
   claim(): Claimed | undefined {
-    const now = this.#runner.clock.monotonicMs()
-    if (this.#keys.length === 0 || now - this.#listedAtMs > listingAgeMs) this.#list(false)
+    if (this.#next >= this.#keys.length || this.#runner.clock.monotonicMs() > this.#listAgainAtMs) this.#list(false)
     for (;;) {
-      const key = this.#keys.shift()
+      const key = this.#keys[this.#next++]
       if (key === undefined) return undefined
       const claimed = this.#take(key)
       if (claimed !== undefined) return claimed
@@ -44,31 +46,50 @@ export class Queue {
   }
 
   #list(fresh: boolean): void {
-    const { files, spool, shape } = this.#runner
+    const { files, spool, shape, clock } = this.#runner
+    const startMs = clock.monotonicMs()
     const names = fresh ? files.listFresh(spool.queue(shape.lane)) : files.list(spool.queue(shape.lane))
     this.#keys = keysIn(names).filter((key) => !this.#unfit.has(key))
-    this.#listedAtMs = this.#runner.clock.monotonicMs()
+    this.#next = 0
+    const endMs = clock.monotonicMs()
+    this.#listAgainAtMs = endMs + Math.max(listingAgeMs, listingShare * (endMs - startMs))
   }
 
   #take(key: string): Claimed | undefined {
     const { files, spool, shape, id: me, log } = this.#runner
     const id = idOfKey(key)
     if (id === undefined) return undefined
-    const job = files.readJson<JobRecord>(spool.control(id).record)
     const from = join(spool.queue(shape.lane), key)
+    const job = files.readJson<JobRecord>(spool.control(id).record)
     if (job === undefined) {
-      // a key whose job was cleaned away, or is not visible here yet: the audit will make it again if it was the latter
-      if (this.#runner.clock.monotonicMs() - this.#listedAtMs > listingAgeMs) files.remove(from)
-      else this.#unfit.add(key)
+      if (files.exists(from)) this.#dropStray(id, from)
       return undefined
     }
     const remaining = remainingMs(this.#runner)
-    if (!fits(job, remaining, shape.marginMs)) {
+    if (!fits(job, remaining, shape) && tooLongForLane(job, shape.timeMs) === undefined) {
       log.info(`${id} ${tooLong(job, remaining)}: left for the next runner`)
       this.#unfit.add(key)
       return undefined
     }
-    return files.move(from, join(spool.running(me), key)) ? { key, id, job } : undefined
+    const to = join(spool.running(me), key)
+    if (files.move(from, to)) return { key, id, job }
+    // somebody else has it, or our own folder was cleaned away while it was empty
+    if (!files.exists(spool.running(me))) files.makeFolder(spool.running(me))
+    return undefined
+  }
+
+  /**
+   * A key whose job was cleaned away is dropped: left there it would ask for runner after runner. The folder is read anew before; and
+   * were the job only not to be seen from here, the audit would make the key again.
+   */
+  #dropStray(id: string, from: string): void {
+    const { files, spool, log } = this.#runner
+    if (files.listFresh(spool.controls).includes(id) && files.exists(spool.control(id).record)) {
+      this.#unfit.add(basename(from))
+      return
+    }
+    log.warn(`${id} has a key and no job: the key is dropped`)
+    files.remove(from)
   }
 }
 
@@ -84,7 +105,9 @@ export function dropKey(runner: Runner, claimed: Claimed): void {
 
 export function handOver(runner: Runner, claimed: Claimed): void {
   const { files, spool } = runner
+  const from = join(spool.running(runner.id), claimed.key)
   const done = spool.done(claimed.job.gateway)
-  if (!files.exists(done)) files.makeFolder(done)
-  files.move(join(spool.running(runner.id), claimed.key), join(done, claimed.key))
+  if (files.move(from, join(done, claimed.key)) || !files.exists(from)) return
+  files.makeFolder(done)
+  files.move(from, join(done, claimed.key))
 }

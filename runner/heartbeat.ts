@@ -11,6 +11,7 @@ export class Heartbeat {
   #beats = 0
   #jobs = 0
   #lastSuccessMs: number
+  #stopped = false
 
   constructor(runner: Runner) {
     this.#runner = runner
@@ -41,6 +42,7 @@ export class Heartbeat {
   }
 
   #write(): void {
+    if (this.#stopped) return
     try {
       const text = `${String(this.#beats).padStart(12, '0')} ${String(this.#jobs).padStart(12, '0')}\n`
       this.#runner.files.os.writeSync(this.#fd, Buffer.from(text), 0, text.length, 0)
@@ -51,6 +53,8 @@ export class Heartbeat {
   }
 
   stop(): void {
+    if (this.#stopped) return
+    this.#stopped = true
     clearInterval(this.#timer)
     this.#runner.files.os.closeSync(this.#fd)
   }

@@ -51,9 +51,13 @@ export function visibleGpus(environment: Readonly<Record<string, string | undefi
         .filter((gpu) => gpu !== '')
 }
 
-/** The GPUs of one slot: an equal share when they divide, else all of them. */
+/** The GPUs of one slot: an equal share when they divide; one each, shared, when there are several slots to a GPU; else all of them. */
 export function gpusOfSlot(gpus: readonly string[], slots: number, slot: number): readonly string[] {
-  if (slots === 1 || gpus.length === 0 || gpus.length % slots !== 0) return gpus
-  const share = gpus.length / slots
-  return gpus.slice(slot * share, (slot + 1) * share)
+  if (slots === 1 || gpus.length === 0) return gpus
+  if (gpus.length % slots === 0) {
+    const share = gpus.length / slots
+    return gpus.slice(slot * share, (slot + 1) * share)
+  }
+  const one = gpus[slot % gpus.length]
+  return slots % gpus.length === 0 && one !== undefined ? [one] : gpus
 }

@@ -14,18 +14,24 @@ import { Heartbeat } from './heartbeat.ts'
 import { siteEnvironment, visibleGpus } from './job-environment.ts'
 import type { Runner } from './runner.ts'
 import { Slots } from './slots.ts'
+import { Leftovers } from './stop-processes.ts'
 
 const usage = `hpc_runner: runs the jobs of one lane inside an allocation, started by hpc_queuer's batch script.
 usage: hpc_runner --workspace FOLDER --lane LANE --nonce NONCE [--native-id ID] [--restart N] [--debug] [IDENTITY]`
+
+const preflightMs = 120_000
+const leftoverGraceMs = 3_000
 
 function option(name: string): string | undefined {
   const at = process.argv.indexOf(`--${name}`)
   return at < 0 ? undefined : process.argv[at + 1]
 }
 
-/** The walltime counts from the allocation's start; what passed before us is in the margin. */
-function endsAtMs(shape: LaneShape, nowMs: number): number {
-  return nowMs + shape.timeMs
+/** The walltime counts from the allocation's start, which Slurm tells; else what passed before us is in the margin. */
+function endsAtMs(shape: LaneShape, nowMs: number, wallMs: number): number {
+  const toldSeconds = Number(process.env.SLURM_JOB_END_TIME)
+  const told = toldSeconds > 0 ? toldSeconds * 1000 - wallMs : Number.POSITIVE_INFINITY
+  return nowMs + Math.min(shape.timeMs, Math.max(0, told))
 }
 
 async function main(): Promise<number> {
@@ -61,7 +67,8 @@ async function main(): Promise<number> {
     bootId,
     uuid: randomUUID,
     environment: process.env,
-    endsAtMs: endsAtMs(shape, clock.monotonicMs()),
+    endsAtMs: endsAtMs(shape, clock.monotonicMs(), clock.now()),
+    leftovers: new Leftovers(clock, leftoverGraceMs),
     stopping: () => stopping,
   }
   process.on('SIGUSR2', () => {
@@ -84,8 +91,9 @@ async function main(): Promise<number> {
     startedAt: isoTime(clock.now()),
     uptimeMs,
   }
-  files.makeFolder(spool.running(id))
+  // the start mark first: keys in the folder of a runner without one would be returned
   files.publish(lane.runner(id), `${JSON.stringify(record)}\n`)
+  files.makeFolder(spool.running(id))
   const heartbeat = new Heartbeat(runner)
   const leave = (how: RunnerEnd['how'], detail?: string) => {
     const end: RunnerEnd = {
@@ -96,7 +104,7 @@ async function main(): Promise<number> {
     }
     heartbeat.stop()
     files.createExclusive(`${lane.runner(id)}.end`, `${JSON.stringify(end)}\n`)
-    if (files.list(spool.running(id)).length === 0) files.removeTree(spool.running(id))
+    files.removeEmptyFolder(spool.running(id))
     runner.log.info(`runner ${id} leaves: ${how}, ${heartbeat.jobs} jobs${detail === undefined ? '' : `: ${detail}`}`)
   }
   const count = shape.slots === 'auto' ? Math.max(1, visibleGpus(process.env).length) : shape.slots
@@ -104,21 +112,24 @@ async function main(): Promise<number> {
   try {
     if (shape.preflight !== undefined) {
       const argv = ['/bin/bash', '-c', shape.preflight] as const
-      const reply = await runCommand({ argv, env: siteEnvironment(process.env) }, 120_000)
+      // in the very environment the scripts get
+      const reply = await runCommand({ argv, env: siteEnvironment(process.env) }, preflightMs, 'alone')
       if (reply.code !== 0) {
         leave(
           'preflight',
-          `preflight failed on ${runner.node} with ${reply.code}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`,
+          `preflight failed on ${runner.node} ${reply.timedOut ? 'in time' : `with ${reply.code}`}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`,
         )
         return 69
       }
     }
     const how = await drain(runner, slots, heartbeat)
+    await runner.leftovers.end()
     leave(how)
     return 0
   } catch (error) {
     // no script outlives a runner that gives up: its jobs are to run again elsewhere
     await slots.interrupt('interrupted')
+    await runner.leftovers.end()
     leave('failed', describeError(error))
     throw error
   }

@@ -4,6 +4,7 @@ import type { LaneShape } from '../contract/spool-records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Files } from '../system/files.ts'
 import type { Log } from '../system/logger.ts'
+import type { Leftovers } from './stop-processes.ts'
 
 export interface Runner {
   readonly files: Files
@@ -21,6 +22,8 @@ export interface Runner {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** When the allocation ends, on the runner's monotonic clock. */
   readonly endsAtMs: number
+  /** What ended jobs may have left behind. */
+  readonly leftovers: Leftovers
   /** Set by a signal: the warning before the walltime's end, or the scheduler's TERM. */
   readonly stopping: () => 'warned' | 'terminated' | undefined
 }

@@ -1,16 +1,27 @@
 /** The jobs at work in this allocation, side by side in `slots` places. */
+
+import { describeError } from '../contract/errors.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import { laneOfRunner } from '../contract/spool.ts'
 import type { EndCause, JobRecord } from '../contract/spool-records.ts'
 import { readAttempts, readResult } from '../spool/attempt.ts'
-import { finishAttempt } from '../spool/finish.ts'
-import { runnerEnd } from '../spool/seat.ts'
+import { hasEnded } from '../spool/end-file.ts'
+import { finishAttempt, finishFenced } from '../spool/finish.ts'
+import { lastWords } from '../spool/last-words.ts'
 import { processesMarked } from '../system/process.ts'
+import { isMachineTrouble } from '../system/trouble.ts'
+import { abort } from './abort-job.ts'
+import { type RunningJob, readCancel } from './attend-job.ts'
 import { type Choice, chooseForJob } from './choose-job.ts'
-import { type Claimed, dropKey, handOver, type Queue } from './claim.ts'
+import { type Claimed, dropKey, handOver, type Queue, returnToQueue } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
-import { abort, adoptJob, type RunningJob, startJob } from './run-job.ts'
+import { recordEnd } from './prepare-job.ts'
+import { adoptJob, startJob } from './run-job.ts'
 import type { Runner } from './runner.ts'
+import { stopProcesses } from './stop-processes.ts'
+
+/** For what an interrupted attempt left on this machine. */
+const leftoverGraceMs = 3_000
 
 export class Slots {
   readonly #runner: Runner
@@ -19,7 +30,7 @@ export class Slots {
   readonly #count: number
   /** A suspect, whose last attempt died together with others, runs with nothing beside it. */
   #alone = false
-  /** What went wrong with a job's files, not with a job: the runner cannot go on. */
+  /** What went wrong with the machine, not with a job: the runner cannot go on. */
   #fault: unknown
   #suspect: { claimed: Claimed; attempt: number } | undefined
 
@@ -41,42 +52,63 @@ export class Slots {
   async startNext(queue: Queue): Promise<boolean> {
     const claimed = queue.claim()
     if (claimed === undefined) return false
-    await this.#carryOut(claimed, this.#choose(claimed.job))
+    try {
+      await this.#carryOut(claimed, this.#choose(claimed.job))
+    } catch (error) {
+      if (isMachineTrouble(error)) throw error
+      this.#giveUp(claimed, error)
+    }
     return true
   }
 
-  #choose(job: JobRecord): Choice {
-    const { files, spool } = this.#runner
+  #choose(job: JobRecord, stopped = false): Choice {
+    const { files, spool, shape } = this.#runner
     const control = spool.control(job.id)
-    return chooseForJob(job, {
+    const sight = {
       hasResult: readResult(files, control) !== undefined,
       attempts: readAttempts(files, control),
-      hasEnded: (runner) => runnerEnd(files, spool.lane(laneOfRunner(runner)), runner) !== undefined,
-      livesHere: (attempt) =>
+      hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
+      livesHere: (attempt: { bootId: string; attempt: number }) =>
+        !stopped &&
         attempt.bootId === this.#runner.bootId &&
         processesMarked(markName, jobMark(job.id, attempt.attempt)).length > 0,
-    })
+    }
+    return chooseForJob(job, sight, shape.timeMs)
   }
 
   async #carryOut(claimed: Claimed, choice: Choice): Promise<void> {
-    const { files, spool, log } = this.#runner
+    const { files, spool, log, clock } = this.#runner
     switch (choice.do) {
       case 'hand-over':
-        return handOver(this.#runner, claimed)
+        return this.#handOver(claimed)
       case 'drop':
         log.info(`${claimed.id} is alive in another runner: left to it`)
         return dropKey(this.#runner, claimed)
       case 'finish':
         await finishAttempt(files, spool, claimed.job, choice.attempt, choice.exit, this.#runner.uuid())
-        return handOver(this.#runner, claimed)
-      case 'abort':
-        return abort(this.#runner, claimed, choice.attempt, { state: 'aborted', message: choice.message })
+        return this.#handOver(claimed)
+      case 'finish-fenced':
+        finishFenced(files, spool, claimed.job, choice.fence, this.#runner.uuid())
+        return this.#handOver(claimed)
+      case 'stop':
+        log.info(`${claimed.id}: ending what its attempt ${choice.attempt.attempt} left on this machine`)
+        await stopProcesses(clock, jobMark(claimed.id, choice.attempt.attempt), leftoverGraceMs)
+        return this.#carryOut(claimed, this.#choose(claimed.job, true))
+      case 'abort': {
+        if (choice.unended) recordEnd(this.#runner, claimed.id, choice.attempt - 1, 'died-alone')
+        const words = lastWords(files, spool.control(claimed.id), choice.attempt - 1)
+        const message = words === '' ? choice.message : `${choice.message}. Its last lines: ${words}`
+        abort(this.#runner, claimed, choice.attempt, { state: 'aborted', message })
+        return this.#heartbeat.jobDone()
+      }
       case 'adopt':
         return this.#attend(adoptJob(this.#runner, claimed, choice.attempt), this.#freeSlot())
       case 'run': {
-        const cancel = files.readJson<{ cause: 'cancelled' | 'aborted'; why: string }>(spool.control(claimed.id).cancel)
+        if (choice.unended) recordEnd(this.#runner, claimed.id, choice.attempt - 1, 'died-alone')
+        const cancel = readCancel(this.#runner, claimed.id)
         if (cancel !== undefined) {
-          return abort(this.#runner, claimed, choice.attempt, { state: cancel.cause, message: cancel.why })
+          abort(this.#runner, claimed, choice.attempt, cancel)
+          return this.#heartbeat.jobDone()
         }
         if (choice.alone && this.#running.size > 0) {
           this.#suspect = { claimed, attempt: choice.attempt }
@@ -87,12 +119,32 @@ export class Slots {
     }
   }
 
+  #handOver(claimed: Claimed): void {
+    handOver(this.#runner, claimed)
+    this.#heartbeat.jobDone()
+  }
+
   async #start(claimed: Claimed, attempt: number, alone: boolean): Promise<void> {
     const slot = this.#freeSlot()
     const running = await startJob(this.#runner, claimed, attempt, slot, this.#count)
     if (running === undefined) return this.#heartbeat.jobDone()
     this.#alone = alone
     this.#attend(running, slot)
+  }
+
+  /** Something of this one job cannot be read or written: it is ended with that as its message, and the others go on. */
+  #giveUp(claimed: Claimed, error: unknown): void {
+    const { files, spool, log } = this.#runner
+    const message = `The job could not be carried on: ${describeError(error)}`
+    log.warn(`${claimed.id}: ${message}`)
+    try {
+      const last = readAttempts(files, spool.control(claimed.id)).at(-1)?.number ?? 0
+      abort(this.#runner, claimed, last + 1, { state: 'aborted', message })
+    } catch (second) {
+      if (isMachineTrouble(second)) throw second
+      // not even that: the audit will find it
+      dropKey(this.#runner, claimed)
+    }
   }
 
   #freeSlot(): number {
@@ -112,15 +164,16 @@ export class Slots {
     })
   }
 
-  /** Settles when a job has ended; a waiting suspect is started when all others have. Throws what went wrong with a job's files. */
-  async change(atMostMs: number): Promise<void> {
-    const running = [...this.#running.values()].map(({ ended }) => ended)
-    if (running.length > 0)
-      await this.#runner.clock.within(
-        atMostMs,
-        Promise.race(running).catch(() => undefined),
-      )
+  /** Throws what went wrong with the machine. */
+  check(): void {
     if (this.#fault !== undefined) throw this.#fault
+  }
+
+  /** Settles when a job has ended; a waiting suspect is started when all others have. */
+  async change(atMostMs: number): Promise<void> {
+    const running = [...this.#running.values()].map(({ ended }) => ended.catch(() => undefined))
+    if (running.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(running))
+    this.check()
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {
       this.#suspect = undefined
@@ -130,11 +183,14 @@ export class Slots {
 
   /** Ends all scripts and returns their jobs to the queue. */
   async interrupt(cause: EndCause): Promise<void> {
+    if (this.#suspect !== undefined) returnToQueue(this.#runner, this.#suspect.claimed)
+    this.#suspect = undefined
     for (const running of this.#running.values()) running.interrupt(cause)
     await Promise.allSettled([...this.#running.values()].map(({ ended }) => ended))
   }
 
   async abandon(): Promise<void> {
+    this.#suspect = undefined
     for (const running of this.#running.values()) running.abandon()
     await Promise.allSettled([...this.#running.values()].map(({ ended }) => ended))
   }

@@ -1,7 +1,7 @@
 /** Ending a script and everything it started, whatever session it moved to: TERM, a grace, KILL, by the mark in the environment. */
 import { markName } from '../contract/job-mark.ts'
 import type { Clock } from '../system/clock.ts'
-import { commandLine, processesMarked, signal } from '../system/process.ts'
+import { commandLine, processesCarrying, processesMarked, signal } from '../system/process.ts'
 
 const pollMs = 50
 /** Rounds of KILL in which the wrapper is spared: when all else is gone it writes the exit and ends by itself. */
@@ -10,18 +10,63 @@ const sparingRounds = 20
 /** The name of the wrapper in its own command line. */
 export const wrapperName = 'hpc-job'
 
-/** True when nothing that carries the mark lives any more. */
-export async function stopProcesses(clock: Clock, mark: string, graceMs: number): Promise<boolean> {
-  for (const pid of processesMarked(markName, mark)) signal(pid, 'SIGTERM')
+/** True when nothing of the job lives any more. `session` is the wrapper's, when we started it. */
+export async function stopProcesses(clock: Clock, mark: string, graceMs: number, session?: number): Promise<boolean> {
+  const left = () => processesMarked(markName, mark, session)
+  for (const pid of left()) signal(pid, 'SIGTERM')
   for (let waited = 0; waited < graceMs; waited += pollMs) {
-    if (processesMarked(markName, mark).length === 0) return true
+    if (left().length === 0) return true
     await clock.sleep(pollMs)
   }
   for (let round = 0; round < 2 * sparingRounds; round++) {
-    const left = processesMarked(markName, mark)
-    if (left.length === 0) return true
-    for (const pid of left) if (round > sparingRounds || commandLine(pid)[3] !== wrapperName) signal(pid, 'SIGKILL')
+    const pids = left()
+    if (pids.length === 0) return true
+    for (const pid of pids) if (round > sparingRounds || commandLine(pid)[3] !== wrapperName) signal(pid, 'SIGKILL')
     await clock.sleep(pollMs)
   }
-  return processesMarked(markName, mark).length === 0
+  return left().length === 0
+}
+
+const sweepMs = 1_000
+
+/**
+ * What short jobs may have left behind in sessions of their own. A walk over all processes costs more than such a job itself, so one walk
+ * a second looks for the leavings of all that ended since.
+ */
+export class Leftovers {
+  readonly #clock: Clock
+  readonly #graceMs: number
+  #ended: string[] = []
+  #timer: NodeJS.Timeout | undefined
+  #sweeping: Promise<void> = Promise.resolve()
+
+  constructor(clock: Clock, graceMs: number) {
+    this.#clock = clock
+    this.#graceMs = graceMs
+  }
+
+  add(mark: string): void {
+    this.#ended.push(mark)
+    this.#timer ??= setTimeout(() => this.#sweep(), sweepMs).unref()
+  }
+
+  #sweep(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const marks = this.#ended
+    this.#ended = []
+    if (marks.length === 0) return
+    const found = [...processesCarrying(markName, marks)].filter(([, pids]) => pids.length > 0)
+    const before = this.#sweeping
+    this.#sweeping = Promise.all([
+      before,
+      ...found.map(([mark]) => stopProcesses(this.#clock, mark, this.#graceMs)),
+    ]).then(() => undefined)
+  }
+
+  /** Before the runner leaves: nothing of its jobs stays behind. */
+  async end(): Promise<void> {
+    this.#sweep()
+    await this.#sweeping
+  }
 }

@@ -5,10 +5,11 @@
 import { join } from 'node:path'
 import { type Exit, parseExitFile } from '../contract/exit-file.ts'
 import type { ControlPaths } from '../contract/spool.ts'
-import type { AttemptEnd, AttemptRecord, AttemptSummary, ResultRecord } from '../contract/spool-records.ts'
+import type { AttemptEnd, AttemptRecord, AttemptSummary, EndCause, ResultRecord } from '../contract/spool-records.ts'
 import type { Files } from '../system/files.ts'
 import { claimNumber, numbersIn } from '../system/numbered-file.ts'
 import { errno } from '../system/os.ts'
+import { readEnd } from './end-file.ts'
 
 export interface Attempt {
   readonly number: number
@@ -23,23 +24,34 @@ export function readAttempts(files: Files, control: ControlPaths): Attempt[] {
   return numbersIn(files.list(control.attempts)).map((number) => ({
     number,
     record: files.readJson<AttemptRecord>(control.attempt(number)),
-    end: files.readJson<AttemptEnd>(control.attemptEnd(number)),
+    end: readEnd<AttemptEnd>(files, control.attemptEnd(number), { cause: 'died-alone', at: '', by: '' }),
     exit: parseExitFile(files.readText(control.exit(number))),
   }))
 }
+
+/** Ends that came from outside the script. */
+export const interruptions: ReadonlySet<string> = new Set<EndCause>(['interrupted', 'walltime', 'preempted'])
 
 /**
  * The exit that counts: one written by a script that nobody had interrupted. What a script says after our signal, or the scheduler's,
  * reached it tells of the signal, not of its work.
  */
 export function countedExit(attempt: Attempt): Exit | undefined {
-  const cause = attempt.end?.cause
-  return cause === 'interrupted' || cause === 'walltime' || cause === 'preempted' ? undefined : attempt.exit
+  return interruptions.has(attempt.end?.cause ?? '') ? undefined : attempt.exit
 }
 
-/** Takes the next number; undefined when somebody else did. The caller has made sure that the one before has ended. */
+/**
+ * Takes the next number; false when somebody else did. The caller has made sure that the one before has ended. One whose record was
+ * empty then may have been in the middle of being written: it is read again under our number, as its taker lists again after writing.
+ */
 export function openAttempt(files: Files, control: ControlPaths, record: AttemptRecord): boolean {
-  return claimNumber(files, control.attempts, record.attempt, record) !== undefined
+  const { attempt } = record
+  const before = attempt === 1 ? undefined : control.attempt(attempt - 1)
+  const wasEmpty = before !== undefined && files.readJson<AttemptRecord>(before) === undefined
+  if (claimNumber(files, control.attempts, attempt, record) === undefined) return false
+  if (before === undefined || !wasEmpty || files.readJson<AttemptRecord>(before) === undefined) return true
+  endAttempt(files, control, attempt, { cause: 'never-started', at: record.startedAt, by: record.runner })
+  return false
 }
 
 export function isLatestAttempt(files: Files, control: ControlPaths, attempt: number): boolean {

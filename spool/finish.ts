@@ -26,6 +26,7 @@ export async function finishAttempt(
   exit: Exit,
   nonce: string,
   ended?: Ended,
+  peakMemoryBytes?: number,
 ): Promise<ResultRecord> {
   const control = spool.control(job.id)
   const succeeded = exit.rc === 0 && ended === undefined
@@ -41,6 +42,7 @@ export async function finishAttempt(
     start: attempt.startedAt,
     end: isoTime(startMs + Math.max(0, exit.endUptimeMs - attempt.uptimeMs)),
     ...(exit.cpuMs === undefined ? {} : { cpuMs: exit.cpuMs }),
+    ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }),
     runner: attempt.runner,
     node: attempt.node,
     outputs: found?.outputs ?? [],
@@ -82,4 +84,16 @@ export function finishWithout(
     attempts: summarise(attempts),
     warnings: [],
   })
+}
+
+/** Ends a job whose fence was taken by somebody who died before the result was written. */
+export function finishFenced(
+  files: Files,
+  spool: Spool,
+  job: JobRecord,
+  fence: AttemptRecord,
+  nonce: string,
+): ResultRecord {
+  const state = fence.fence ?? 'aborted'
+  return finishWithout(files, spool, job, fence, { state, message: fence.why ?? `The job was ${state}` }, nonce)
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { FileEntry, OutputEntry } from '../contract/spool-records.ts'
 import { digestOf } from '../system/digest.ts'
 import type { Files } from '../system/files.ts'
-import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Os } from '../system/os.ts'
+import { errno, meansLookAgain, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Os } from '../system/os.ts'
 
 export interface FoundOutputs {
   readonly outputs: OutputEntry[]
@@ -52,13 +52,13 @@ async function describeFolder(
     for (const name of files.list(dir).sort()) {
       const path = relative === '' ? name : `${relative}/${name}`
       const stats = files.stat(join(root, path))
-      if (stats === undefined) continue
-      if (stats.isDirectory()) {
+      if (stats?.isDirectory() === true) {
         folders.push({ path, mode: stats.mode & 0o777 })
         await walk(path)
         continue
       }
-      const entry = stats.isFile() ? await describeFile(files.os, join(root, path), path) : undefined
+      // nothing there: removed meanwhile, or a name that is no UTF-8 and so none we can say
+      const entry = stats?.isFile() === true ? await describeFile(files.os, join(root, path), path) : undefined
       if (entry === undefined) left.push(path)
       else found.push(entry)
     }
@@ -72,41 +72,60 @@ export function outputPlaces(workDir: string, name: string): [string, string] {
   return [join(workDir, 'output', name), join(workDir, name)]
 }
 
+/** Adds what is at an output's place, or the sentence that says what is wrong with it. */
+async function takeOutput(
+  files: Files,
+  workDir: string,
+  key: string,
+  output: { readonly name: string; readonly optional: boolean },
+  found: FoundOutputs,
+): Promise<void> {
+  const { name, optional } = output
+  const shown = `output "${name}" (output_map key "${key}")`
+  // an output/ that has become a link leads out of what the job's container could see
+  const inside = files.stat(join(workDir, 'output'))?.isDirectory() === true
+  const places = outputPlaces(workDir, name).slice(inside ? 0 : 1)
+  const [place, other] = places.filter((path) => files.exists(path))
+  if (place === undefined) {
+    if (!optional) found.missing.push(name)
+    return
+  }
+  if (other !== undefined) {
+    found.wrong.push(`${shown} was written twice, in output/ and beside it`)
+    return
+  }
+  const stats = files.stat(place)
+  if (stats?.isDirectory() === true) {
+    const folder = await describeFolder(files, place)
+    found.outputs.push({ key, name, kind: 'folder', files: folder.files, folders: folder.folders })
+    for (const path of folder.left) {
+      found.warnings.push(`"${path}" in output folder "${name}" is no regular file and was left out`)
+    }
+    return
+  }
+  const entry = stats?.isFile() === true ? await describeFile(files.os, place, '') : undefined
+  if (entry === undefined) {
+    found.wrong.push(`${shown} is a link or special file; only regular files and folders are taken`)
+  } else found.outputs.push({ key, name, kind: 'file', files: [entry], folders: [] })
+}
+
+/** Never throws for what a job did to its own files (rights taken away, names too long): that is this job's trouble, and is said. */
 export async function findOutputs(
   files: Files,
   workDir: string,
   declared: Readonly<Record<string, { readonly name: string; readonly optional: boolean }>>,
 ): Promise<FoundOutputs> {
-  const outputs: OutputEntry[] = []
-  const missing: string[] = []
-  const wrong: string[] = []
-  const warnings: string[] = []
-  for (const [key, { name, optional }] of Object.entries(declared)) {
-    const places = outputPlaces(workDir, name).filter((path) => files.exists(path))
-    const place = places[0]
-    if (place === undefined) {
-      if (!optional) missing.push(name)
-      continue
+  const found: FoundOutputs = { outputs: [], missing: [], wrong: [], warnings: [] }
+  files.openRights(workDir)
+  files.openRights(join(workDir, 'output'))
+  for (const [key, output] of Object.entries(declared)) {
+    try {
+      await takeOutput(files, workDir, key, output, found)
+    } catch (error) {
+      const code = errno(error)
+      if (code === undefined || meansLookAgain(code) || code === 'EMFILE' || code === 'ENFILE') throw error
+      found.wrong.push(`output "${output.name}" (output_map key "${key}") cannot be read (${code})`)
     }
-    if (places.length > 1) {
-      wrong.push(`output "${name}" (output_map key "${key}") was written twice, in output/ and beside it`)
-      continue
-    }
-    const stats = files.stat(place)
-    if (stats?.isDirectory() === true) {
-      const folder = await describeFolder(files, place)
-      outputs.push({ key, name, kind: 'folder', files: folder.files, folders: folder.folders })
-      for (const path of folder.left) {
-        warnings.push(`"${path}" in output folder "${name}" is no regular file and was left out`)
-      }
-      continue
-    }
-    const entry = stats?.isFile() === true ? await describeFile(files.os, place, '') : undefined
-    if (entry === undefined) {
-      wrong.push(
-        `output "${name}" (output_map key "${key}") is a link or special file; only regular files and folders are taken`,
-      )
-    } else outputs.push({ key, name, kind: 'file', files: [entry], folders: [] })
   }
-  return { outputs, missing, wrong, warnings }
+  return found
 }

@@ -13,13 +13,19 @@ export interface Clock {
   within<T>(ms: number, promise: Promise<T>): Promise<T | undefined>
 }
 
+let bootId: string | undefined
+
+function uptimeMs(): number {
+  return Math.round(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000)
+}
+
 export const realClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  uptime: () => ({
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    ms: Math.round(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000),
-  }),
+  uptime: () => {
+    bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return { bootId, ms: uptimeMs() }
+  },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   within: (ms, promise) => {
     let timer: NodeJS.Timeout

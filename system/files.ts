@@ -4,9 +4,23 @@
  */
 import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
-import { errno, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY, type Os, type Stats } from './os.ts'
+import {
+  errno,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  type Os,
+  type Stats,
+} from './os.ts'
 
 export type Content = string | Uint8Array
+
+/** Far below the 4096 bytes a path may have. */
+const deepestPath = 1500
 
 export class Files {
   readonly os: Os
@@ -44,7 +58,9 @@ export class Files {
       this.os.unlinkSync(probe)
     } catch (error) {
       if (errno(error) === 'ENOENT') return []
-      throw error
+      // a full disk is no reason to see nothing: a cached listing is better than none
+      if (errno(error) !== 'ENOSPC' && errno(error) !== 'EDQUOT') throw error
+      this.remove(probe)
     }
     return this.list(dir)
   }
@@ -76,7 +92,7 @@ export class Files {
   read(path: string): Buffer | undefined {
     let fd: number
     try {
-      fd = this.os.openSync(path, O_RDONLY | O_NOFOLLOW)
+      fd = this.os.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     } catch (error) {
       if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
       throw error
@@ -126,24 +142,35 @@ export class Files {
     const temporary = join(dirname(path), this.temporaryName())
     try {
       this.#writeNew(temporary, content, mode)
-      this.os.renameSync(temporary, path)
     } catch (error) {
       this.remove(temporary)
       throw error
     }
+    this.#moveOver(temporary, path)
     if (folder === 'now') this.syncFolder(dirname(path))
   }
 
   /** As `publish`, whole or not at all, but not yet durable: for what can be made again. */
   replace(path: string, content: Content, mode = 0o600): void {
     const temporary = join(dirname(path), this.temporaryName())
-    const fd = this.os.openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode)
     try {
-      this.writeAll(fd, content)
-    } finally {
-      this.os.closeSync(fd)
+      this.#writeNew(temporary, content, mode, 'unsynced')
+    } catch (error) {
+      this.remove(temporary)
+      throw error
     }
-    this.os.renameSync(temporary, path)
+    this.#moveOver(temporary, path)
+  }
+
+  /** The temporary name is ours alone: when it is gone and the target is there, an error was only a lost answer. */
+  #moveOver(temporary: string, path: string): void {
+    try {
+      this.os.renameSync(temporary, path)
+    } catch (error) {
+      if (!this.exists(temporary) && this.exists(path)) return
+      this.remove(temporary)
+      throw error
+    }
   }
 
   /**
@@ -161,11 +188,11 @@ export class Files {
     return true
   }
 
-  #writeNew(path: string, content: Content, mode: number): void {
+  #writeNew(path: string, content: Content, mode: number, sync: 'synced' | 'unsynced' = 'synced'): void {
     const fd = this.os.openSync(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode)
     try {
       this.writeAll(fd, content)
-      this.os.fsyncSync(fd)
+      if (sync === 'synced') this.os.fsyncSync(fd)
     } finally {
       this.os.closeSync(fd)
     }
@@ -202,21 +229,52 @@ export class Files {
     }
   }
 
-  /** Removes whatever is at `path`, links not followed, folders without rights opened first (a job may leave mode 0 behind). */
+  /** Removes an empty folder; false when it is not empty, or none. */
+  removeEmptyFolder(path: string): boolean {
+    try {
+      this.os.rmdirSync(path)
+      return true
+    } catch (error) {
+      if (['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(errno(error) ?? '')) return false
+      throw error
+    }
+  }
+
+  /** Gives us our own rights on a folder a job may have left without any: needed to list it, and to move it to another parent. */
+  openRights(path: string): void {
+    const found = this.stat(path)
+    if (found?.isDirectory() !== true || (found.mode & 0o700) === 0o700) return
+    try {
+      this.os.chmodSync(path, 0o700)
+    } catch (error) {
+      if (errno(error) !== 'ENOENT') throw error
+    }
+  }
+
+  /**
+   * Removes whatever is at `path`, links not followed, folders without rights opened first. Another process may remove the same tree
+   * at the same time. What lies deeper than a path can name is moved up first.
+   */
   removeTree(path: string): void {
+    this.#removeTree(path, path)
+  }
+
+  #removeTree(path: string, root: string): void {
     const found = this.stat(path)
     if (found === undefined) return
     if (!found.isDirectory()) {
       this.remove(path)
       return
     }
-    if ((found.mode & 0o700) !== 0o700) this.os.chmodSync(path, 0o700)
-    for (const name of this.list(path)) this.removeTree(join(path, name))
-    try {
-      this.os.rmdirSync(path)
-    } catch (error) {
-      if (errno(error) !== 'ENOENT') throw error
+    if (path.length > root.length + deepestPath) {
+      const higher = join(dirname(root), this.temporaryName())
+      this.openRights(path)
+      if (this.move(path, higher)) this.#removeTree(higher, higher)
+      return
     }
+    this.openRights(path)
+    for (const name of this.list(path)) this.#removeTree(join(path, name), root)
+    if (this.exists(path)) this.removeEmptyFolder(path)
   }
 
   /** Makes the names in a folder durable. Some network file systems refuse to sync folders: their renames are synchronous. */

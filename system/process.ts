@@ -1,32 +1,55 @@
 /** Starting other programs and knowing which processes live. */
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import type { Command, Reply } from '../scheduler/scheduler.ts'
+import { errno } from './os.ts'
 
 const outputLimit = 64 * 1024 * 1024
 
 /** What a command left behind may hold its streams open for so long after its end. */
 const lingerMs = 1_000
+const unkillableMs = 5_000
 
 /**
  * Runs a command without a shell, to its end or its time-out. Never rejects: a program that cannot be started is a reply with code 127.
  * It has a session of its own, and the time-out ends all of it: at many sites squeue and sbatch are shell scripts around the real ones.
+ * The command's `env` is added to ours, or with `alone` replaces it.
  */
-export function runCommand(command: Command, timeoutMs: number): Promise<Reply> {
+export function runCommand(command: Command, timeoutMs: number, env: 'added' | 'alone' = 'added'): Promise<Reply> {
   return new Promise((resolve) => {
     const [program, ...args] = command.argv
-    const child = spawn(program, args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true,
-      env: command.env === undefined ? process.env : { ...process.env, ...command.env },
-    })
     const out: Buffer[] = []
     const err: Buffer[] = []
     let size = 0
     let timedOut = false
     let lingering: NodeJS.Timeout | undefined
+    let timer: NodeJS.Timeout | undefined
+    const finish = (code: number | null, more: string) => {
+      clearTimeout(timer)
+      clearTimeout(lingering)
+      const stdout = Buffer.concat(out).toString('utf8')
+      resolve({ code, stdout, stderr: Buffer.concat(err).toString('utf8') + more, timedOut })
+    }
+    let child: ChildProcessWithoutNullStreams
+    try {
+      child = spawn(program, args, {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        detached: true,
+        env: env === 'alone' ? command.env : { ...process.env, ...command.env },
+      })
+    } catch (error) {
+      // too long a command line throws at once
+      finish(127, `${program}: ${error instanceof Error ? error.message : String(error)}`)
+      return
+    }
     const killAll = () => {
       if (child.pid === undefined || !signal(-child.pid, 'SIGKILL')) child.kill('SIGKILL')
+      // one that waits for a dead file server cannot even be killed
+      lingering ??= setTimeout(() => {
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy()
+        child.unref()
+        finish(null, '')
+      }, unkillableMs)
     }
     const keep = (list: Buffer[]) => (chunk: Buffer) => {
       size += chunk.length
@@ -37,20 +60,15 @@ export function runCommand(command: Command, timeoutMs: number): Promise<Reply> 
     child.stderr.on('data', keep(err))
     child.stdin.on('error', () => undefined)
     child.stdin.end(command.stdin ?? '')
-    const timer = setTimeout(() => {
+    timer = setTimeout(() => {
       timedOut = true
       killAll()
     }, timeoutMs)
-    const finish = (code: number | null, more: string) => {
-      clearTimeout(timer)
-      clearTimeout(lingering)
-      const stdout = Buffer.concat(out).toString('utf8')
-      resolve({ code, stdout, stderr: Buffer.concat(err).toString('utf8') + more, timedOut })
-    }
     child.on('error', (error) => finish(127, `${program}: ${error.message}`))
     // what the command itself has said is all in the pipes when it ends: when nothing more comes out of them, it has been read
     const linger = () => {
       const read = size
+      clearTimeout(lingering)
       lingering = setTimeout(() => {
         setImmediate(() => {
           if (size !== read) return linger()
@@ -64,17 +82,26 @@ export function runCommand(command: Command, timeoutMs: number): Promise<Reply> 
   })
 }
 
-/** Starts a program in a session of its own, with no streams of ours; settles when it has ended, or could not be started. */
-export function startDetached(
-  argv: readonly [string, ...string[]],
-  env: Readonly<Record<string, string>>,
-): Promise<void> {
+export interface Detached {
+  /** The pid, which is the number of its session too; undefined when it could not be started. */
+  readonly pid: number | undefined
+  /** Settles when it has ended, with the error that kept it from starting, if one did. */
+  readonly ended: Promise<Error | undefined>
+}
+
+/** Starts a program in a session of its own, with no streams of ours. Never throws. */
+export function startDetached(argv: readonly [string, ...string[]], env: Readonly<Record<string, string>>): Detached {
   const [program, ...args] = argv
-  const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env })
-  return new Promise((resolve) => {
-    child.once('exit', () => resolve())
-    child.once('error', () => resolve())
-  })
+  try {
+    const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env })
+    const ended = new Promise<Error | undefined>((resolve) => {
+      child.once('exit', () => resolve(undefined))
+      child.once('error', resolve)
+    })
+    return { pid: child.pid, ended }
+  } catch (error) {
+    return { pid: undefined, ended: Promise.resolve(error instanceof Error ? error : new Error(String(error))) }
+  }
 }
 
 export interface ProcessIdentity {
@@ -105,23 +132,85 @@ export function isAlive(identity: ProcessIdentity, bootId: string): boolean {
   return fields !== undefined && fields[19] === identity.startTicks && fields[0] !== 'Z' && fields[0] !== 'X'
 }
 
-/** Pids of living processes whose environment holds `NAME=value`: children that left their session carry it still. */
-export function processesMarked(name: string, value: string): number[] {
-  const mark = Buffer.from(`${name}=${value}\0`)
-  const found: number[] = []
+/** A process of a job, and the session it is in. */
+interface Found {
+  readonly pid: number
+  readonly session: string
+}
+
+function carries(environment: Buffer, mark: Buffer): boolean {
+  const at = environment.indexOf(mark)
+  return at === 0 || (at > 0 && environment[at - 1] === 0)
+}
+
+/**
+ * Pids of living processes whose environment holds `NAME=value`, by value: children that left their session carry it still. So does
+ * whoever shares a session with one of them: a container's own processes may have been given an empty environment. One walk over /proc
+ * for all values. A session that is ours to know is named in `sessions`.
+ */
+export function processesCarrying(
+  name: string,
+  values: Iterable<string>,
+  sessions: ReadonlyMap<string, number | undefined> = new Map(),
+): Map<string, number[]> {
+  const marks = [...values].map((value) => ({ value, mark: Buffer.from(`${name}=${value}\0`) }))
+  const prefix = Buffer.from(`${name}=`)
+  const owners = new Map<string, string>()
+  for (const [value, session] of sessions) if (session !== undefined) owners.set(String(session), value)
+  const found = new Map<string, Found[]>(marks.map(({ value }) => [value, []]))
+  const unmarked: Found[] = []
   for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
+    const first = entry.charCodeAt(0)
+    if (first < 48 || first > 57) continue
+    const pid = Number(entry)
+    let environment: Buffer | undefined
     try {
-      const environment = readFileSync(`/proc/${entry}/environ`)
-      const at = environment.indexOf(mark)
-      if (at === 0 || (at > 0 && environment[at - 1] === 0)) {
-        if (statFields(Number(entry))?.[0] !== 'Z') found.push(Number(entry))
-      }
+      environment = readFileSync(`/proc/${entry}/environ`)
     } catch {
-      // gone meanwhile, or another user's
+      // gone meanwhile, another user's, or one that hides it: its session may still tell
+    }
+    // a zombie has ended
+    const fields = statFields(pid)
+    if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') continue
+    const one = { pid, session: fields[3] ?? '' }
+    const marked =
+      environment?.includes(prefix) === true ? marks.find(({ mark }) => carries(environment, mark)) : undefined
+    if (marked === undefined) unmarked.push(one)
+    else {
+      found.get(marked.value)?.push(one)
+      owners.set(one.session, marked.value)
     }
   }
-  return found
+  for (const one of unmarked) {
+    const owner = owners.get(one.session)
+    if (owner !== undefined) found.get(owner)?.push(one)
+  }
+  return new Map([...found].map(([value, list]) => [value, list.map(({ pid }) => pid)]))
+}
+
+export function processesMarked(name: string, value: string, session?: number): number[] {
+  return processesCarrying(name, [value], new Map([[value, session]])).get(value) ?? []
+}
+
+/** Whether a process group has a member, be it one that is just ending. One call, whatever the number of processes. */
+export function groupLives(group: number): boolean {
+  try {
+    process.kill(-group, 0)
+    return true
+  } catch (error) {
+    return errno(error) !== 'ESRCH'
+  }
+}
+
+/** Resident memory of a process now, and its own peak; undefined when it is gone. */
+export function memoryOf(pid: number): { readonly residentBytes: number; readonly peakBytes: number } | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const kibibytes = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0)
+    return { residentBytes: kibibytes('VmRSS') * 1024, peakBytes: kibibytes('VmHWM') * 1024 }
+  } catch {
+    return undefined
+  }
 }
 
 /** The words of a process's command line; none when it is gone. */

@@ -1,0 +1,204 @@
+/** Seeing a started script through: its time, a request to cancel it, its exit, what it left behind, its result. */
+import { describeError } from '../contract/errors.ts'
+import { type Exit, parseExitFile } from '../contract/exit-file.ts'
+import { jobMark, markName } from '../contract/job-mark.ts'
+import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
+import { renderDuration } from '../contract/units.ts'
+import { isLatestAttempt } from '../spool/attempt.ts'
+import { type Ended, finishAttempt } from '../spool/finish.ts'
+import { groupLives, processesMarked } from '../system/process.ts'
+import { isMachineTrouble } from '../system/trouble.ts'
+import { abort } from './abort-job.ts'
+import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
+import { PeakMemory } from './peak-memory.ts'
+import { recordEnd } from './prepare-job.ts'
+import type { Runner } from './runner.ts'
+import { stopProcesses } from './stop-processes.ts'
+
+const graceMs = 10_000
+/** After the scheduler's TERM there are seconds: KillWait is 30 by default and less at some sites. */
+const hurriedGraceMs = 3_000
+const watchMs = 500
+const settleMs = 250
+/** A walk over all processes is little beside a script that ran so long. */
+const worthAWalkMs = 200
+
+export interface RunningJob {
+  readonly claimed: Claimed
+  readonly attempt: AttemptRecord
+  /** Rejects only with what the next job would meet too. */
+  readonly ended: Promise<void>
+  /** Ends the script; it goes back to the queue. */
+  interrupt(cause: EndCause): void
+  /** Ends the script and records nothing: another runner has our seat. */
+  abandon(): void
+}
+
+export interface Script {
+  readonly ended: Promise<unknown>
+  /** The session of its wrapper, when we started it. */
+  readonly session: number | undefined
+}
+
+export function attend(runner: Runner, claimed: Claimed, attempt: AttemptRecord, script: Script): RunningJob {
+  const attended = new AttendedJob(runner, claimed, attempt, script)
+  return {
+    claimed,
+    attempt,
+    ended: attended.seeThrough(),
+    interrupt: (cause) => attended.interrupt(cause),
+    abandon: () => attended.abandon(),
+  }
+}
+
+class AttendedJob {
+  readonly #runner: Runner
+  readonly #claimed: Claimed
+  readonly #attempt: AttemptRecord
+  readonly #script: Script
+  readonly #memory: PeakMemory
+  readonly #mark: string
+  #over = false
+  #interruptedBy: EndCause | undefined
+  #abandoned = false
+  #endedByUs: Ended | undefined
+  #stopping: Promise<unknown> | undefined
+
+  constructor(runner: Runner, claimed: Claimed, attempt: AttemptRecord, script: Script) {
+    this.#runner = runner
+    this.#claimed = claimed
+    this.#attempt = attempt
+    this.#script = script
+    this.#mark = jobMark(claimed.id, attempt.attempt)
+    this.#memory = new PeakMemory(this.#mark)
+  }
+
+  async seeThrough(): Promise<void> {
+    void this.#watch()
+    await this.#script.ended
+    this.#over = true
+    await this.#stopping
+    if (this.#abandoned) return
+    try {
+      await this.#conclude()
+    } catch (error) {
+      if (isMachineTrouble(error)) throw error
+      this.#giveUp(error)
+    }
+  }
+
+  interrupt(cause: EndCause): void {
+    if (this.#interruptedBy !== undefined || this.#exit() !== undefined || this.#over) return
+    this.#interruptedBy = cause
+    try {
+      recordEnd(this.#runner, this.#claimed.id, this.#attempt.attempt, cause)
+    } catch (error) {
+      // its runner's own end will tell
+      this.#runner.log.warn(`cannot record that ${this.#claimed.id} was interrupted: ${describeError(error)}`)
+    }
+    this.#stop(hurriedGraceMs)
+  }
+
+  abandon(): void {
+    this.#abandoned = true
+    this.#stop(hurriedGraceMs)
+  }
+
+  #stop(grace: number): void {
+    this.#stopping = stopProcesses(this.#runner.clock, this.#mark, grace, this.#script.session)
+  }
+
+  #exit(): Exit | undefined {
+    const { files, spool } = this.#runner
+    return parseExitFile(files.readText(spool.control(this.#claimed.id).exit(this.#attempt.attempt)))
+  }
+
+  /** How long the script has run, whoever started it: an adopted one keeps its time. */
+  #ranMs(): number {
+    return this.#runner.clock.uptime().ms - this.#attempt.uptimeMs
+  }
+
+  async #watch(): Promise<void> {
+    const { clock, log } = this.#runner
+    for (;;) {
+      await clock.within(watchMs, this.#script.ended)
+      if (this.#over || this.#endedByUs !== undefined) return
+      try {
+        this.#endedByUs = this.#mustEnd()
+        this.#memory.sample(this.#ranMs())
+      } catch (error) {
+        log.warn(`cannot look after ${this.#claimed.id}: ${describeError(error)}`)
+      }
+      if (this.#endedByUs !== undefined && this.#interruptedBy === undefined) this.#stop(graceMs)
+    }
+  }
+
+  #mustEnd(): Ended | undefined {
+    const { timeMs } = this.#claimed.job
+    const cancel = readCancel(this.#runner, this.#claimed.id)
+    if (cancel !== undefined) return cancel
+    if (timeMs === undefined || this.#ranMs() <= timeMs) return undefined
+    const message = `The script ran longer than its time of ${renderDuration(timeMs)} and was ended`
+    return { state: 'done', message }
+  }
+
+  async #conclude(): Promise<void> {
+    const { files, spool, clock, leftovers } = this.#runner
+    const { job, id } = this.#claimed
+    const { attempt } = this.#attempt
+    const exit = this.#exit()
+    // the scheduler's TERM may reach the script a moment before it reaches us
+    if (exit === undefined || exit.rc < 0 || exit.rc > 128) await clock.sleep(settleMs)
+    if (this.#abandoned) return
+    if (this.#mayBeInterrupted(exit)) {
+      this.#interruptedBy = 'interrupted'
+      recordEnd(this.#runner, id, attempt, 'interrupted')
+    }
+    await this.#endLeftovers(exit)
+    if (this.#abandoned) return
+    if (this.#interruptedBy !== undefined) return returnToQueue(this.#runner, this.#claimed)
+    if (!isLatestAttempt(files, spool.control(id), attempt)) return dropKey(this.#runner, this.#claimed)
+    if (exit === undefined) {
+      if (this.#endedByUs !== undefined) return abort(this.#runner, this.#claimed, attempt + 1, this.#endedByUs)
+      recordEnd(this.#runner, id, attempt, 'died-alone')
+      return returnToQueue(this.#runner, this.#claimed)
+    }
+    const peak = this.#memory.bytes
+    await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, peak)
+    handOver(this.#runner, this.#claimed)
+    leftovers.add(this.#mark)
+  }
+
+  /** A script that failed after the scheduler's signal came tells of the signal. */
+  #mayBeInterrupted(exit: Exit | undefined): boolean {
+    if (this.#interruptedBy !== undefined || this.#endedByUs !== undefined) return false
+    return this.#runner.stopping() === 'terminated' && exit?.rc !== 0
+  }
+
+  /** What goes on writing after the script's end is ended before the outputs are read; of a short script, only when it shows at once. */
+  async #endLeftovers(exit: Exit | undefined): Promise<void> {
+    const { clock } = this.#runner
+    const { session } = this.#script
+    const suspicious = exit === undefined || this.#interruptedBy !== undefined || this.#endedByUs !== undefined
+    const shows = session === undefined || groupLives(session) || this.#ranMs() > worthAWalkMs
+    if (!suspicious && !(shows && processesMarked(markName, this.#mark, session).length > 0)) return
+    await stopProcesses(clock, this.#mark, hurriedGraceMs, session)
+  }
+
+  /** The end of this job cannot be recorded, for a reason of its own: it is ended under a fence, or left to the next look at its key. */
+  #giveUp(error: unknown): void {
+    const why = `The end of the job could not be recorded: ${describeError(error)}`
+    this.#runner.log.warn(`${this.#claimed.id}: ${why}`)
+    try {
+      abort(this.#runner, this.#claimed, this.#attempt.attempt + 1, { state: 'aborted', message: why })
+    } catch {
+      returnToQueue(this.#runner, this.#claimed)
+    }
+  }
+}
+
+export function readCancel(runner: Runner, id: string): Ended | undefined {
+  const path = runner.spool.control(id).cancel
+  const request = runner.files.readJson<{ cause: 'cancelled' | 'aborted'; why: string }>(path)
+  return request === undefined ? undefined : { state: request.cause, message: request.why }
+}

@@ -1,0 +1,87 @@
+/** Before a script is spawned: its attempt's number, its folder, its text. */
+import { join } from 'node:path'
+import { renderJob } from '../contract/render-job.ts'
+import type { AttemptRecord, EndCause, JobRecord } from '../contract/spool-records.ts'
+import { endAttempt, openAttempt } from '../spool/attempt.ts'
+import { openRegular } from '../spool/outputs.ts'
+import { isoTime } from '../system/clock.ts'
+import { digestOf } from '../system/digest.ts'
+import { COPY_CLONE, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
+import type { Runner } from './runner.ts'
+
+/** Takes the attempt's number; undefined when somebody else has. With a fence it ends the job, and says why. */
+export function takeAttempt(
+  runner: Runner,
+  job: JobRecord,
+  attempt: number,
+  fence?: { readonly fence: 'cancelled' | 'aborted'; readonly why: string },
+): AttemptRecord | undefined {
+  const { clock } = runner
+  const record: AttemptRecord = {
+    nonce: runner.uuid(),
+    attempt,
+    runner: runner.id,
+    node: runner.node,
+    bootId: runner.bootId,
+    startedAt: isoTime(clock.now()),
+    uptimeMs: clock.uptime().ms,
+    ...fence,
+  }
+  return openAttempt(runner.files, runner.spool.control(job.id), record) ? record : undefined
+}
+
+export function recordEnd(runner: Runner, id: string, attempt: number, cause: EndCause, detail?: string): void {
+  const at = isoTime(runner.clock.now())
+  const more = detail === undefined ? {} : { detail }
+  endAttempt(runner.files, runner.spool.control(id), attempt, { cause, at, by: runner.id, ...more })
+}
+
+/** Copies an input of the first attempt, as it was published. Throws when a script changed it. */
+async function copyInput(runner: Runner, from: string, to: string, input: { path: string; sha256: string }) {
+  const { os } = runner.files
+  // what a script may have put in its place: nothing, a link, a pipe that would hold us for ever
+  const there = runner.files.exists(from) ? openRegular(os, from) : undefined
+  if (there === undefined) throw new Error(`its input "${input.path}" was removed or replaced by an earlier attempt`)
+  os.closeSync(there.fd)
+  os.copyFileSync(from, to, COPY_CLONE)
+  const fd = os.openSync(to, O_RDONLY | O_NOFOLLOW)
+  try {
+    if ((await digestOf(os, fd)).sha256 !== input.sha256)
+      throw new Error(`its input "${input.path}" was changed by an earlier attempt`)
+  } finally {
+    os.closeSync(fd)
+  }
+}
+
+/** A later attempt gets a folder of its own: fresh copies of the inputs, verified, and an empty `output/`. */
+async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): Promise<string> {
+  const { files, spool } = runner
+  const dir = spool.workDir(job.id, attempt)
+  const first = spool.workDir(job.id, 1)
+  if (!files.exists(first)) throw new Error(`its folder ${first} is gone (cleaned away by the site?)`)
+  if (attempt === 1) return dir
+  files.openRights(first)
+  files.openRights(join(first, 'input'))
+  files.removeTree(dir)
+  files.makeFolder(join(dir, 'input'))
+  files.makeFolder(join(dir, 'output'))
+  const outputs = new Set(['input', 'output', ...Object.values(job.outputs).map(({ name }) => name)])
+  for (const input of Object.values(job.inputs)) {
+    await copyInput(runner, join(first, 'input', input.path), join(dir, 'input', input.path), input)
+    if (!outputs.has(input.path)) files.os.symlinkSync(join('input', input.path), join(dir, input.path))
+  }
+  return dir
+}
+
+export interface Prepared {
+  readonly workDir: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** Makes the folder and writes the script; not synced, as no crash leaves an attempt that would go on with it. */
+export async function prepareJob(runner: Runner, job: JobRecord, attempt: number): Promise<Prepared> {
+  const workDir = await prepareFolder(runner, job, attempt)
+  const { script, environment } = renderJob(job, runner.shape.name, workDir)
+  runner.files.replace(runner.spool.control(job.id).script(attempt), script, 0o700)
+  return { workDir, environment }
+}
