@@ -57,7 +57,9 @@ export async function locate(queuer: Queuer, id: string, held?: ReadonlySet<stri
     return { where: 'repaired', attempt }
   }
   const queueKey = join(spool.queue(job.lane), job.key)
-  if (files.exists(queueKey)) return { where: 'waiting', attempt }
+  // its own lane first; it may have gone on in the lane that took that one's place
+  const lanes = [job.lane, ...files.list(spool.queues)]
+  if (lanes.some((lane) => files.exists(join(spool.queue(lane), job.key)))) return { where: 'waiting', attempt }
   if (held?.has(job.key) === true || isHeld(queuer, job.key)) return { where: 'running', attempt }
   if (isAlive(queuer, last)) return { where: 'running', attempt }
   // the key may have moved between the looks above: it is looked for once more before anything is made again

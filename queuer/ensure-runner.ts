@@ -1,10 +1,11 @@
 /** Keeping enough runners queued: settle, repair, count, decide, submit; lane by lane, with one question to the scheduler for all. */
 import { describeError } from '../contract/errors.ts'
 import { keysIn, parseIdentity, turnOfKey } from '../contract/spool.ts'
-import type { LaneReport, LaneShape } from '../contract/spool-records.ts'
+import type { LaneHealth, LaneReport, LaneShape } from '../contract/spool-records.ts'
 import type { Allocation, Answer, Scheduler } from '../scheduler/scheduler.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
 import { seatedRunners } from '../spool/seat.ts'
+import { adoptKeys, isHopeless, successorOf } from './adopt-keys.ts'
 import { decideRunners, type LaneSituation } from './decide-runners.ts'
 import { forgetOldRunners, readIntents, readRunners, readShapes } from './lane-files.ts'
 import { backOffRest, updateHealth } from './lane-health.ts'
@@ -93,7 +94,7 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
       }
     }
   }
-  const repaired = await returnKeys(queuer)
+  const repaired = (await returnKeys(queuer)) + (await leaveOldLanes(queuer, pass, shapes, answers))
   const lanes: LaneReport[] = []
   for (const shape of shapes) {
     const queue = answers.get(shape.scheduler)
@@ -108,6 +109,32 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
     }
   }
   return { lanes, repaired, ...(trouble === undefined ? {} : { trouble }) }
+}
+
+/** Jobs in a shape the config has given up go on in the one that replaced it, if nothing can start in theirs. */
+async function leaveOldLanes(
+  queuer: Queuer,
+  pass: Pass,
+  shapes: readonly LaneShape[],
+  answers: ReadonlyMap<string, Queue>,
+): Promise<number> {
+  const { files, spool } = queuer
+  let moved = 0
+  for (const shape of shapes) {
+    const queue = answers.get(shape.scheduler)
+    const successor = successorOf(pass, shape)
+    if (successor === undefined || queue?.certain !== true) continue
+    const allocations = ofLane(queue.value, shape.lane)
+    if (!isHopeless(allocations, files.readJson<LaneHealth>(spool.lane(shape.lane).health))) continue
+    moved += adoptKeys(queuer, pass, shape, successor)
+    if (keysIn(files.listFresh(spool.queue(shape.lane))).length > 0) continue
+    for (const { nativeId, state } of allocations) {
+      if (state !== 'pending') continue
+      queuer.log.info(`cancelling ${nativeId}: it can never start, and nothing waits for it any more`)
+      await queuer.run(schedulerFor(shape.scheduler).cancelCommand(nativeId), schedulerTimeoutMs)
+    }
+  }
+  return moved
 }
 
 function hasWork(queuer: Queuer, lane: string): boolean {

@@ -114,6 +114,8 @@ async function returnKey(
   const { files, spool } = queuer
   const id = idOfKey(key)
   if (id === undefined) return false
+  // the runner's lane, not the record's: the key may have gone on in the lane that took that one's place
+  const lane = laneOfRunner(runner)
   const control = spool.control(id)
   const job = files.readJson<JobRecord>(control.record)
   const from = join(spool.running(runner), key)
@@ -137,9 +139,9 @@ async function returnKey(
     if (open.record.bootId === here && processesMarked(markName, jobMark(id, open.number)).length > 0) {
       // the script outlived its runner on this very machine: its exit counts. The next runner adopts it, which is sure to be here too
       // only where there is no scheduler; else it is let finish.
-      if (files.readJson<LaneShape>(spool.lane(job.lane).shape)?.scheduler !== 'local') return false
-      files.makeFolder(spool.queue(job.lane))
-      return files.move(from, join(spool.queue(job.lane), key))
+      if (files.readJson<LaneShape>(spool.lane(lane).shape)?.scheduler !== 'local') return false
+      files.makeFolder(spool.queue(lane))
+      return files.move(from, join(spool.queue(lane), key))
     }
     const died = together > 1 ? 'died-together' : 'died-alone'
     const cause = end.how === 'dead' ? died : 'interrupted'
@@ -147,6 +149,6 @@ async function returnKey(
   } else if (last !== undefined && last.record === undefined && last.end === undefined) {
     endAttempt(files, control, last.number, { cause: 'never-started', at: end.at, by: runner })
   }
-  files.makeFolder(spool.queue(job.lane))
-  return files.move(from, join(spool.queue(job.lane), key))
+  files.makeFolder(spool.queue(lane))
+  return files.move(from, join(spool.queue(lane), key))
 }

@@ -96,7 +96,7 @@ export class Queue {
 /** A job that is not ours to run goes back, or, alive elsewhere, is let go. */
 export function returnToQueue(runner: Runner, claimed: Claimed): void {
   const { files, spool } = runner
-  files.move(join(spool.running(runner.id), claimed.key), join(spool.queue(claimed.job.lane), claimed.key))
+  files.move(join(spool.running(runner.id), claimed.key), join(spool.queue(runner.shape.lane), claimed.key))
 }
 
 export function dropKey(runner: Runner, claimed: Claimed): void {

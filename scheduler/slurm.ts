@@ -327,7 +327,8 @@ function allocation(nativeId: string, identity: string, state: AllocationState, 
       ? undefined
       : row.state.trim()
     : given
-  const lane = identity.split('/')[2] ?? 'default'
+  // the lane as the config names it: what follows its name there is the digest of its shape
+  const lane = identity.split('/')[2]?.replace(/-[0-9a-f]{8}$/, '') ?? 'default'
   const wait =
     state === 'pending' && !idle
       ? waitOf(given, { ...row, partition: row.partition.trim(), lane, id: nativeId })
