@@ -5,20 +5,13 @@ import { join } from 'node:path'
 import { after, it } from 'node:test'
 import { load } from 'js-yaml'
 import { list, root, until } from '../support/world.ts'
-import { account, asAccount, asRoot, images, Lab, type LabOptions, meetingPlace, theCluster } from './lab.ts'
+import { account, asAccount, asRoot, gate, images, Lab, type LabOptions, meetingPlace, theCluster } from './lab.ts'
 
 const labs: Lab[] = []
 function lab(options: LabOptions = {}): Lab {
   const made = new Lab(options)
   labs.push(made)
   return made
-}
-
-/** A job script that says it has started, and stays until the test lets it go. */
-function gated(place: Lab): string {
-  const dir = meetingPlace(place)
-  place.template('gated', `#!/bin/sh\n: >${dir}/started.<<n>>\nuntil [ -e ${dir}/go ]; do sleep 0.1; done\n`)
-  return dir
 }
 
 /**
@@ -188,7 +181,7 @@ theCluster('a real cluster, end to end', { concurrency: 3 }, () => {
 
   it('HB-33 HB-19 HB-23: fifty jobs and those that come while the runner runs share one allocation', async () => {
     const place = lab()
-    const dir = gated(place)
+    const dir = gate(place)
     for (let n = 0; n < 50; n++) place.drop(`j${n}`, `script: gated\nargs: {n: ${n}}\n`)
     const first = await place.look()
     assert.deepEqual([first.accepted, first.sites[0].published, first.sites[0].lanes[0].action], [50, 50, 'submitted'])

@@ -247,3 +247,13 @@ export function meetingPlace(lab: Lab): string {
   execFileSync('chmod', ['777', dir])
   return dir
 }
+
+/** Gives the template `gated`: a script that says it has started (file `started<n>`) and stays until the test writes `go` in this folder. */
+export function gate(lab: Lab): string {
+  const dir = meetingPlace(lab)
+  lab.template(
+    'gated',
+    `#!/bin/sh\n: >${dir}/started<<#if n>>.<<n>><</if>>\nuntil [ -e ${dir}/go ]; do sleep 0.1; done\n`,
+  )
+  return dir
+}
