@@ -5,7 +5,7 @@ import { shellQuoted } from '../contract/shell-text.ts'
 import type { Site } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { uploadPrograms } from './session.ts'
-import { startQueuer } from './start-queuer.ts'
+import { inAnyShell, startQueuer } from './start-queuer.ts'
 import type { Channel, Connection } from './transport/transport.ts'
 
 async function said(channel: Channel): Promise<{ code: number | null; stdout: string; stderr: string }> {
@@ -30,14 +30,14 @@ async function putNode(gateway: Gateway, connection: Connection, site: Site, fil
   await connection.putFile(file, fresh, 0o700, (done) =>
     gateway.progress({ what: `node to ${site.name}`, done, total }),
   )
-  const inShell = async (script: string) =>
-    said(await connection.exec(`exec /bin/sh -c '${script.replaceAll("'", "'\\''")}'`))
+  const inShell = async (script: string) => said(await connection.exec(inAnyShell(script)))
   const { code, stdout, stderr } = await inShell(`exec ${shellQuoted(fresh)} -p process.version`)
-  const version = /v(\d+)\.\d+\.\d+/.exec(stdout)
-  if (code !== 0 || version === null || Number(version[1]) < 18) {
+  // the last one: a greeting of the login shell may name versions too
+  const version = [...stdout.matchAll(/v(\d+)\.\d+\.\d+/g)].at(-1)
+  if (code !== 0 || version === undefined || Number(version[1]) < 18) {
     await inShell(`rm -f ${shellQuoted(fresh)}`)
     const why =
-      version === null
+      version === undefined
         ? printable((stderr || stdout).trim().slice(-300) || `exit code ${code}`)
         : `it is ${version[0]}; 18 or newer is needed`
     throw new HpcError(

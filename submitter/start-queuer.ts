@@ -2,24 +2,27 @@
 import { join } from 'node:path'
 import { HpcError, printable } from '../contract/errors.ts'
 import { needMark, readyMark } from '../contract/protocol.ts'
-import { findNodeLines } from '../contract/shell-text.ts'
+import { findNodeLines, shellQuoted } from '../contract/shell-text.ts'
 import type { Site } from './config.ts'
 import type { Programs } from './programs.ts'
 import type { Channel, Connection } from './transport/transport.ts'
 
 const noiseLimit = 256 * 1024
 
-/** Everything between the quotes is one line without `!`: csh takes it as it is. */
-function inAnyShell(script: string, args: readonly string[]): string {
-  const oneLine = script.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+/**
+ * A command line that runs POSIX shell text under any login shell. What stands between the quotes is one line, and without `!`: csh
+ * expands that even there.
+ */
+export function inAnyShell(script: string): string {
+  const oneLine = script.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('!', '\\0041')
   const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
-  return `exec /bin/sh -c ${quote('eval "$(printf %b "$1")"')} sh ${[oneLine, ...args].map(quote).join(' ')}`
+  return `exec /bin/sh -c ${quote('eval "$(printf %b "$1")"')} sh ${quote(oneLine)}`
 }
 
 export function queuerCommand(site: Site, programs: Programs, debug: boolean): string {
   const workspace = site.hpcEnv.workspace
   const dir = join(workspace, 'programs', programs.folder)
-  const script = `d=$2; w=$3
+  const script = `d=${shellQuoted(dir)}; w=${shellQuoted(workspace)}
 if [ -r "$d/hpc_queuer" ] && [ -r "$d/hpc_runner" ]; then :; else
   if [ -e "$w/.hpc-workspace" ]; then m=marked; elif [ -e "$w" ]; then m=unmarked; else m=absent; fi
   echo "${needMark}programs: $m"; exit 69
@@ -27,7 +30,7 @@ fi
 ${findNodeLines(site.node, [join(workspace, 'programs', 'node', 'bin', 'node')], `${needMark}node: `)}
 exec "$NODE" "$d/hpc_queuer" --workspace "$w" --digest ${programs.queuerDigest} --runner-digest ${programs.runnerDigest}${debug ? ' --debug' : ''}
 `
-  return inAnyShell(script, [dir, workspace])
+  return inAnyShell(script)
 }
 
 export type Started =
