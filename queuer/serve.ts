@@ -93,6 +93,7 @@ class Conversation {
 
   async answer(request: Request, body: Uint8Array): Promise<void> {
     const queuer = this.#queuer
+    if (request.type !== 'part') queuer.log.debug(`${request.type}${'id' in request ? ` ${request.id}` : ''}`)
     switch (request.type) {
       case 'hello':
         return this.#hello(request)

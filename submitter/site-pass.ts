@@ -74,6 +74,10 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
   }
   try {
     const seen = await look(gateway, session, work)
+    const tell = (text: string) => gateway.log.debug(`${site.name}: ${text}`)
+    tell(
+      `pass ${seen.generation} on ${seen.host} with ${seen.node}: ${seen.done.length} done, ${work.jobs.length} to send`,
+    )
     await withdraw(gateway, session, work)
     const { jobs, unsendable, there } = await stillToSend(gateway, session, work.jobs, work.doubtful)
     report.published.push(...there)
@@ -94,6 +98,11 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     const { lanes, trouble } = await ensured
     if (trouble !== undefined) report.trouble.push(trouble)
     for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
+    for (const id of report.published) tell(`${id} is there`)
+    for (const { name, why } of report.waiting) tell(`"${name}" waits: ${why}`)
+    for (const { name, block } of report.delivered) tell(`"${name}" was delivered: ${block.message}`)
+    for (const lane of lanes)
+      tell(`lane ${lane.lane}: ${lane.waiting} waiting, ${lane.running} running, ${lane.action}`)
     remember(gateway, work, seen, lanes, report)
     return { ...report, lanes }
   } finally {
