@@ -8,13 +8,13 @@ export type LaneChoice =
   | { readonly site: Site; readonly lane: Lane }
   | { readonly refused: { readonly key: string; readonly message: string } }
 
-/** `gpu:v100:2`, `gpu:2`, `gpu` → how many. */
+/** `gpu:v100:2`, `gpu:2`, `gpu`, `gpu:2(S:0,1)` → how many. */
 export function gpusOf(gres: string | undefined): number {
   let count = 0
-  for (const part of (gres ?? '').split(',')) {
+  for (const part of (gres ?? '').replace(/\([^)]*\)/g, '').split(',')) {
     const [name, ...rest] = part.trim().split(':')
     if (name !== 'gpu') continue
-    const last = Number(rest.at(-1)?.replace(/\(.*$/, ''))
+    const last = Number(rest.at(-1))
     count += Number.isInteger(last) && rest.length > 0 ? last : 1
   }
   return count

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { makeKey } from '../support/sshd.ts'
 import { cli, list, type Ran, root, run, until, World } from '../support/world.ts'
 
 const world = new World()
@@ -65,8 +66,7 @@ test('HB-16 HB-32: an hpc_batch crontab line with its ini: jobs are accepted and
   const dropbox = join(world.dir, 'ini-dropbox')
   mkdirSync(dropbox)
   const ini = join(world.dir, 'hpc_submitter.ini')
-  const key = join(world.dir, 'key')
-  writeFileSync(key, 'no key', { mode: 0o600 })
+  const key = makeKey(join(world.dir, 'key'), 'ed25519', '5%0')
   writeFileSync(
     ini,
     `[remote]\nhost = 127.0.0.1\nport = 1\nuser = amp\nkey_file = ${key}\npassphrase = 5%0\n[hpc]\npartition = dl\ngres = gpu:v100:1\n[cronjob]\ndropbox: ${dropbox}\nlockfile: ${join(world.dir, 'pid')}\n[hpc_env]\nworkspace = /scratch/amp/workspace\nscripts = /s\ncontainers = /c\n`,
@@ -75,7 +75,7 @@ test('HB-16 HB-32: an hpc_batch crontab line with its ini: jobs are accepted and
   writeFileSync(join(dropbox, 'a.job'), 'script: true\n...\n')
   const ran = await world.cli(['tick', ini], { env: { ...process.env, HOME: world.dir } })
   assert.equal(ran.code, 75, ran.stderr)
-  assert.match(ran.stderr, /127\.0\.0\.1.*ECONNREFUSED/)
+  assert.match(ran.stderr, /127\.0\.0\.1:1: connection refused/)
   assert.ok(existsSync(join(dropbox, 'a.job.submitted')), ran.stderr)
   assert.doesNotMatch(ran.stderr, /5%0/, 'no secret on a terminal')
 })
