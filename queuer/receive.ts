@@ -53,6 +53,8 @@ export class Receiver {
     const before = this.#uploads.get(request.id)
     if (before !== undefined) this.#close(before)
     const dir = spool.staging(request.id, request.digest, request.lane)
+    // what was begun with other inputs, or for another lane, is of no use any more
+    this.forget(request.id, dir)
     const offsets: Record<string, number> = {}
     const input = join(dir, 'job', 'input')
     if (request.resume && files.exists(input)) {
@@ -63,6 +65,15 @@ export class Receiver {
     }
     this.#uploads.set(request.id, { dir, lane: request.lane, open: new Map(), verified: new Map(), fault: undefined })
     return offsets
+  }
+
+  /** Removes what was uploaded of a job that is not published, but for the upload in `except`. */
+  forget(id: string, except?: string): void {
+    const { files, spool } = this.#queuer
+    for (const name of files.list(spool.stagings)) {
+      const path = join(spool.stagings, name)
+      if (name.startsWith(`${id}.`) && path !== except) files.removeTree(path)
+    }
   }
 
   /** Writes one piece. A bad piece spoils its own job only: the fault is told when the job is to be published. */

@@ -126,6 +126,7 @@ class Conversation {
       case 'cancel': {
         this.#newest()
         const how = this.#ofJob(request.id, 'requested' as const, () => cancelJob(queuer, request))
+        if (how === 'absent') this.#receiver.forget(request.id)
         return this.#send({ type: 'cancelling', id: request.id, how })
       }
       case 'ask':

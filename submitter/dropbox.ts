@@ -102,15 +102,19 @@ export function readRegular(
 const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
 const abandonedMs = 3_600_000
 
-/** Temporary files of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
+/** Temporary names of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
 export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {
   const { files, clock, config } = gateway
-  for (const name of names) {
-    if (!temporaryPattern.test(name)) continue
-    const path = join(config.dropbox, name)
+  const locks = hpcFolder(config.dropbox).dir
+  const paths = [
+    ...names.map((name) => join(config.dropbox, name)),
+    ...files.list(locks).map((name) => join(locks, name)),
+  ]
+  for (const path of paths) {
+    if (!temporaryPattern.test(basename(path))) continue
     const found = files.stat(path)
     if (found !== undefined && found.uid === gateway.uid && clock.now() - found.mtimeMs > abandonedMs)
-      files.remove(path)
+      files.removeTree(path)
   }
 }
 

@@ -24,7 +24,7 @@ import { type Sent, stageIn } from './stage-in.ts'
 import { isInFlight, stillToSend } from './still-to-send.ts'
 import { readSubmitted } from './submitted-file.ts'
 import { Undelivered } from './undelivered.ts'
-import { forgetWithdrawals, readWithdrawals } from './withdraw.ts'
+import { forgetWithdrawals, readWithdrawals, withdraw as withdrawLater } from './withdraw.ts'
 
 export interface SiteWork {
   readonly site: Site
@@ -196,6 +196,8 @@ function refuse(
   report: SiteReport,
 ): void {
   if (!isInFlight(gateway, hpc)) return
+  // an earlier pass may have begun to send it
+  if (hpc.site !== undefined && hpc.key !== undefined) withdrawLater(gateway, hpc.site, { id: hpc.id, key: hpc.key })
   finishUnsent(gateway, work.lock, original, hpc, 'aborted', message)
   release(gateway, hpc.id, destinationsOf(description))
   appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])

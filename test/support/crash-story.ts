@@ -1,10 +1,9 @@
-/** A pass that dies at any of its steps leaves what the next pass finishes: one result, one run, whole outputs, nothing left over. */
+/** The story of one job, told with a pass that dies at any of its steps: one result, one run, whole outputs, nothing left over. */
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import { tickThatDies } from '../support/crash.ts'
-import { list, World } from '../support/world.ts'
+import { tickThatDies } from './crash.ts'
+import { list, World } from './world.ts'
 
 const atOnce = 6
 
@@ -52,7 +51,7 @@ async function recover(world: World, what: string): Promise<void> {
 }
 
 /** Every step of one pass: until a pass survives because it has fewer. */
-async function everyStep(what: string, before: (world: World) => Promise<void>): Promise<number> {
+export async function everyStep(what: string, before: (world: World) => Promise<void>): Promise<number> {
   let next = 1
   let last = Number.POSITIVE_INFINITY
   const work = async () => {
@@ -73,16 +72,3 @@ async function everyStep(what: string, before: (world: World) => Promise<void>):
   await Promise.all(Array.from({ length: atOnce }, work))
   return last
 }
-
-test('P-HB-10 P-AR-01: dead at each step of accepting and sending', async () => {
-  const steps = await everyStep('the sending pass', async () => undefined)
-  assert.ok(steps > 20, `only ${steps} steps`)
-})
-
-test('P-HB-10 P-HB-13: dead at each step of collecting and delivering', async () => {
-  const steps = await everyStep('the delivering pass', async (world) => {
-    await tickThatDies(world.configFile, Number.POSITIVE_INFINITY)
-    await world.drained()
-  })
-  assert.ok(steps > 20, `only ${steps} steps`)
-})
