@@ -42,7 +42,8 @@ export function parseExitFile(text: string | undefined): Exit | undefined {
 /**
  * The wrapper: one POSIX shell that outlives a killed runner. Arguments: script, its folder, stdout, stderr, exit file. Nothing in it
  * starts another process than the script itself, so it costs one fork. It outlives the signals that end the script (a trap that does
- * something is reset in the script, an ignored signal would not be), so that the exit is told even then.
+ * something is reset in the script, an ignored signal would not be), so that the exit is told even then. It is run from a file: given
+ * with `-c`, bash keeps silent about the signal that ended a script.
  */
 export const wrapperText = `exec 2>>"$5" || exit 125
 trap : TERM INT HUP USR1 USR2

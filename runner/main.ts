@@ -1,10 +1,13 @@
 /** hpc_runner: drains one lane inside an allocation. The only file here that reads argv and the environment. */
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
+import { wrapperText } from '../contract/exit-file.ts'
 import { makeRunnerId, spoolAt } from '../contract/spool.ts'
 import type { LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
 import { isoTime, realClock } from '../system/clock.ts'
+import { sha256 } from '../system/digest.ts'
 import { Files } from '../system/files.ts'
 import { lineLog } from '../system/logger.ts'
 import { realOs } from '../system/os.ts'
@@ -14,7 +17,7 @@ import { Heartbeat } from './heartbeat.ts'
 import { siteEnvironment, visibleGpus } from './job-environment.ts'
 import type { Runner } from './runner.ts'
 import { Slots } from './slots.ts'
-import { Leftovers } from './stop-processes.ts'
+import { Leftovers, wrapperName } from './stop-processes.ts'
 
 const usage = `hpc_runner: runs the jobs of one lane inside an allocation, started by hpc_queuer's batch script.
 usage: hpc_runner --workspace FOLDER --lane LANE --nonce NONCE [--native-id ID] [--restart N] [--debug] [IDENTITY]`
@@ -32,6 +35,13 @@ function endsAtMs(shape: LaneShape, nowMs: number, wallMs: number): number {
   const toldSeconds = Number(process.env.SLURM_JOB_END_TIME)
   const told = toldSeconds > 0 ? toldSeconds * 1000 - wallMs : Number.POSITIVE_INFINITY
   return nowMs + Math.min(shape.timeMs, Math.max(0, told))
+}
+
+/** Runners of several versions may share the lane: each has the wrapper it was built with. */
+function ensureWrapper(files: Files, dir: string): string {
+  const path = join(dir, `${wrapperName}${sha256(wrapperText).slice(0, 8)}.sh`)
+  if (files.readText(path) !== wrapperText) files.publish(path, wrapperText)
+  return path
 }
 
 async function main(): Promise<number> {
@@ -63,6 +73,7 @@ async function main(): Promise<number> {
     shape,
     id,
     nonce,
+    wrapper: ensureWrapper(files, lane.dir),
     node: hostname(),
     bootId,
     uuid: randomUUID,

@@ -1,6 +1,5 @@
 /** One attempt of one job: number taken, folder ready, script rendered, wrapper spawned. `attend-job.ts` sees it through. */
 import { describeError } from '../contract/errors.ts'
-import { wrapperText } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { AttemptRecord } from '../contract/spool-records.ts'
 import { type Ended, finishWithout } from '../spool/finish.ts'
@@ -12,7 +11,6 @@ import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
 import { fittingEnvironment, gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
 import { type Prepared, prepareJob, recordEnd, takeAttempt } from './prepare-job.ts'
 import type { Runner } from './runner.ts'
-import { wrapperName } from './stop-processes.ts'
 
 const watchMs = 500
 
@@ -72,9 +70,7 @@ function startWrapper(
   return startDetached(
     [
       '/bin/sh',
-      '-c',
-      wrapperText,
-      wrapperName,
+      runner.wrapper,
       control.script(attempt),
       workDir,
       control.stdout(attempt),

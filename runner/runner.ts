@@ -16,6 +16,8 @@ export interface Runner {
   /** Runner id: lane, native id, restart count, nonce. */
   readonly id: string
   readonly nonce: string
+  /** The file of the shell that owns a script. */
+  readonly wrapper: string
   readonly node: string
   readonly bootId: string
   readonly uuid: () => string

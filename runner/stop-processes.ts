@@ -1,4 +1,5 @@
 /** Ending a script and everything it started, whatever session it moved to: TERM, a grace, KILL, by the mark in the environment. */
+import { basename } from 'node:path'
 import { markName } from '../contract/job-mark.ts'
 import type { Clock } from '../system/clock.ts'
 import { commandLine, processesCarrying, processesMarked, signal } from '../system/process.ts'
@@ -7,8 +8,12 @@ const pollMs = 50
 /** Rounds of KILL in which the wrapper is spared: when all else is gone it writes the exit and ends by itself. */
 const sparingRounds = 20
 
-/** The name of the wrapper in its own command line. */
-export const wrapperName = 'hpc-job'
+/** How the wrapper's file is called; the first word after the shell in its command line. */
+export const wrapperName = 'job-wrapper.'
+
+function isWrapper(pid: number): boolean {
+  return basename(commandLine(pid)[1] ?? '').startsWith(wrapperName)
+}
 
 /** True when nothing of the job lives any more. `session` is the wrapper's, when we started it. */
 export async function stopProcesses(clock: Clock, mark: string, graceMs: number, session?: number): Promise<boolean> {
@@ -21,7 +26,7 @@ export async function stopProcesses(clock: Clock, mark: string, graceMs: number,
   for (let round = 0; round < 2 * sparingRounds; round++) {
     const pids = left()
     if (pids.length === 0) return true
-    for (const pid of pids) if (round > sparingRounds || commandLine(pid)[3] !== wrapperName) signal(pid, 'SIGKILL')
+    for (const pid of pids) if (round > sparingRounds || !isWrapper(pid)) signal(pid, 'SIGKILL')
     await clock.sleep(pollMs)
   }
   return left().length === 0

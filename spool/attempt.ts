@@ -48,7 +48,8 @@ export function openAttempt(files: Files, control: ControlPaths, record: Attempt
   const { attempt } = record
   const before = attempt === 1 ? undefined : control.attempt(attempt - 1)
   const wasEmpty = before !== undefined && files.readJson<AttemptRecord>(before) === undefined
-  if (claimNumber(files, control.attempts, attempt, record) === undefined) return false
+  // a name that is lost with the machine's power is that of a script that died with it: the folder is not synced for each start
+  if (claimNumber(files, control.attempts, attempt, record, '', 'later') === undefined) return false
   if (before === undefined || !wasEmpty || files.readJson<AttemptRecord>(before) === undefined) return true
   endAttempt(files, control, attempt, { cause: 'never-started', at: record.startedAt, by: record.runner })
   return false
@@ -75,7 +76,7 @@ export function settleResult(files: Files, control: ControlPaths, result: Result
   const folder = `${control.attemptResult(result.attempt)}.${result.nonce}`
   files.removeTree(folder)
   files.makeFolder(folder)
-  if (!files.createExclusive(join(folder, 'result.json'), `${JSON.stringify(result)}\n`)) {
+  if (!files.createExclusive(join(folder, 'result.json'), `${JSON.stringify(result)}\n`, 0o600, 'later')) {
     throw new Error(`cannot write ${folder}`)
   }
   try {

@@ -175,16 +175,17 @@ export class Files {
 
   /**
    * Creates `path` with this content only if nothing has that name; false when something has. Durable when it returns true. A crash in
-   * between can leave the name with less than the content: readers of such files know what an empty one means.
+   * between can leave the name with less than the content: readers of such files know what an empty one means. `later`: the name is
+   * synced with what follows, or needs not outlive its machine.
    */
-  createExclusive(path: string, content: Content, mode = 0o600): boolean {
+  createExclusive(path: string, content: Content, mode = 0o600, folder: 'now' | 'later' = 'now'): boolean {
     try {
       this.#writeNew(path, content, mode)
     } catch (error) {
       if (errno(error) === 'EEXIST') return false
       throw error
     }
-    this.syncFolder(dirname(path))
+    if (folder === 'now') this.syncFolder(dirname(path))
     return true
   }
 

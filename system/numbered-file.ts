@@ -31,9 +31,10 @@ export function claimNumber(
   number: number,
   holder: { readonly nonce: string },
   prefix = '',
+  folder: 'now' | 'later' = 'now',
 ): Claim | undefined {
   const path = join(dir, `${prefix}${number}`)
-  if (!files.createExclusive(path, `${JSON.stringify(holder)}\n`)) {
+  if (!files.createExclusive(path, `${JSON.stringify(holder)}\n`, 0o600, folder)) {
     // an exclusive create whose answer was lost is still ours
     if (files.readJson<{ nonce?: string }>(path)?.nonce !== holder.nonce) return undefined
   }
