@@ -13,7 +13,7 @@ import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
 import { PeakMemory } from './peak-memory.ts'
 import { recordEnd } from './prepare-job.ts'
 import type { Runner } from './runner.ts'
-import { stopProcesses } from './stop-processes.ts'
+import { stopProcesses, stopUntold } from './stop-processes.ts'
 
 const graceMs = 10_000
 /** After the scheduler's TERM there are seconds: KillWait is 30 by default and less at some sites. */
@@ -101,7 +101,8 @@ class AttendedJob {
 
   abandon(): void {
     this.#abandoned = true
-    this.#stop(hurriedGraceMs)
+    // a counted exit would make our killing look like the script's own end
+    this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#script.session)
   }
 
   #stop(grace: number): void {

@@ -32,6 +32,12 @@ export async function stopProcesses(clock: Clock, mark: string, graceMs: number,
   return left().length === 0
 }
 
+/** Ends the wrapper before its script, so that no exit is written: the script's end is to count for nothing. */
+export function stopUntold(clock: Clock, mark: string, graceMs: number, session?: number): Promise<boolean> {
+  for (const pid of processesMarked(markName, mark, session)) if (isWrapper(pid)) signal(pid, 'SIGKILL')
+  return stopProcesses(clock, mark, graceMs, session)
+}
+
 const sweepMs = 1_000
 
 /**
