@@ -1,0 +1,105 @@
+/** The one thing that decides how long a pass takes over a long line: how often it must wait for an answer before it can go on. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { startCountingProxy } from '../support/counting-proxy.ts'
+import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
+import { list, until, World } from '../support/world.ts'
+
+interface Counted {
+  readonly waits: number
+  readonly connections: number
+  readonly bytes: number
+}
+
+describe('dependent waits of a pass over ssh', { skip: noSshd }, () => {
+  let sshd: Sshd
+  const worlds: World[] = []
+  before(async () => {
+    sshd = await startSshd()
+  })
+  after(async () => {
+    for (const world of worlds) await world.end()
+    await sshd.stop()
+  })
+
+  function makeWorld(): World {
+    const world = new World()
+    worlds.push(world)
+    world.template('write', '#!/bin/sh\necho "$HPC_ARG_n" >"<<workspace>>/output/<<out>>"\n')
+    return world
+  }
+
+  const config = (world: World, port: number) =>
+    writeFileSync(
+      world.configFile,
+      `dropbox: ./dropbox
+templates: ./templates
+state: ./state
+sites:
+  far:
+    transport: {type: ssh, host: 127.0.0.1, port: ${port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${join(world.dir, 'known_hosts')}, ssh_config: "false"}
+    scheduler: {type: local}
+    hpc_env: {workspace: ${world.workspace}}
+    lanes: {default: {slots: 4}}
+`,
+    )
+
+  /** One pass through the proxy. */
+  async function counted(world: World): Promise<Counted> {
+    const proxy = await startCountingProxy(sshd.port)
+    try {
+      const key = readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${proxy.port} `)
+      writeFileSync(join(world.dir, 'known_hosts'), key)
+      config(world, proxy.port)
+      const ran = await world.tick()
+      assert.equal(ran.code, 0, ran.stderr)
+      return { waits: proxy.waits, connections: proxy.connections, bytes: proxy.bytes }
+    } finally {
+      await proxy.stop()
+    }
+  }
+
+  /** A pass that sends so many jobs, and one that collects at least so many. */
+  async function sendAndCollect(jobs: number, results: number): Promise<{ sent: Counted; collected: Counted }> {
+    const world = makeWorld()
+    // the programs are there already, as on any but the first day
+    world.drop('first', 'script: "true"\n')
+    await counted(world)
+    await world.drained()
+    await counted(world)
+    for (let n = 0; n < jobs; n++)
+      world.drop(
+        `j${n}`,
+        `script: write\nargs: {n: ${n}}\ninput_map: {in: ${JSON.stringify(world.input(`i${n}`))}}\noutput_map: {out: ${JSON.stringify(world.out(`o${n}`))}}\n`,
+      )
+    const sent = await counted(world)
+    assert.equal(list(world.dropbox).filter((name) => name.endsWith('.submitted')).length, jobs)
+    const done = join(world.workspace, 'done')
+    await until(
+      'the results',
+      () => list(done).flatMap((gateway) => list(join(done, gateway))).length >= results,
+      180_000,
+    )
+    const collected = await counted(world)
+    const delivered = list(join(world.dir, 'out'))
+    assert.ok(delivered.length >= results)
+    for (const name of delivered) assert.equal(readFileSync(world.out(name), 'utf8'), `${name.slice(1)}\n`)
+    return { sent, collected }
+  }
+
+  it('HB-33: they are as many for hundreds of jobs as for five, on one connection', async (t) => {
+    const few = await sendAndCollect(5, 5)
+    const many = await sendAndCollect(500, 100)
+    t.diagnostic(JSON.stringify({ few, many }))
+    for (const pass of [few.sent, few.collected, many.sent, many.collected]) assert.equal(pass.connections, 1)
+    assert.ok(
+      many.sent.bytes > 20 * few.sent.bytes && many.collected.bytes > 5 * few.collected.bytes,
+      'they did travel',
+    )
+    assert.equal(many.sent.waits, few.sent.waits)
+    assert.equal(many.collected.waits, few.collected.waits)
+    assert.ok(many.sent.waits <= 15, `${many.sent.waits} waits`)
+  })
+})
