@@ -151,6 +151,19 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
       })
     })
 
+  /** Ends an SFTP session that rests: where sshd allows a single channel it would stand in the way of every command. */
+  const makeRoom = async (): Promise<void> => {
+    if (session === undefined || putting > 0) return
+    const resting = await session.catch(() => undefined)
+    session = undefined
+    if (resting === undefined) return
+    await ask<void>((resolve) => {
+      resting.once('close', () => resolve())
+      resting.end()
+    })
+    lastGone = performance.now()
+  }
+
   return {
     broken,
     async exec(commandLine) {
@@ -158,8 +171,10 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
         try {
           return await execOnce(commandLine)
         } catch (error) {
-          // sshd may still count a command that has just ended against MaxSessions
-          const mayFree = isChannelRefused(error) && performance.now() - lastGone < 2000
+          if (!isChannelRefused(error)) throw error
+          await makeRoom()
+          // sshd may still count what has just ended against MaxSessions
+          const mayFree = performance.now() - lastGone < 2000
           if (!mayFree || attempt === 4) throw error
           await sleep(40 * attempt)
         }
