@@ -198,3 +198,22 @@ function bury(gateway: Gateway, path: string, holder: Holder): void {
     .sort((a, b) => b.at - a.at)
   for (const { name } of old.slice(tombstonesKept)) files.removeTree(join(dirname(path), name))
 }
+
+/** Overlapping passes share out the work by the locks: what another pass holds is left to it. */
+export async function withLock<T>(
+  gateway: Gateway,
+  name: string,
+  busy: string[],
+  act: (lock: Lock) => Promise<T>,
+): Promise<T | undefined> {
+  const lock = await takeLock(gateway, name)
+  if ('heldBy' in lock) {
+    busy.push(`${name}: ${lock.heldBy}`)
+    return undefined
+  }
+  try {
+    return await act(lock)
+  } finally {
+    await lock.release()
+  }
+}

@@ -112,6 +112,13 @@ export class Session {
     return promise
   }
 
+  /** One request and its one answer. */
+  async ask<T extends Answer['type']>(request: Request, type: T): Promise<AnswerOf<T>> {
+    const answer = this.answer(type)
+    await this.send(request)
+    return answer
+  }
+
   async #read(rest: Buffer): Promise<void> {
     const reader = new FrameReader<Answer>()
     const take = (chunk: Uint8Array) => {

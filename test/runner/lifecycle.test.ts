@@ -126,9 +126,7 @@ describe('hpc_runner', { concurrency: 2 }, () => {
   test('P-HB-21 promise 3: a job that dies with its runner max_attempts times is aborted, naming node, allocation and its last lines', () =>
     withSite({}, async (site) => {
       const job = await site.publish({
-        template: sh(
-          `echo "step one"; echo "Bus error" >&2; kill -9 $(ps -o ppid= -p $PPID); kill -9 0`,
-        ),
+        template: sh(`echo "step one"; echo "Bus error" >&2; kill -9 $(ps -o ppid= -p $PPID); kill -9 0`),
         maxAttempts: 2,
       })
       for (let attempt = 1; attempt <= 2; attempt++) {

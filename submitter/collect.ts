@@ -1,0 +1,116 @@
+/** Collecting: every finished job of ours is fetched and delivered, or told why not yet; one job's trouble is its own. */
+import { describeError } from '../contract/errors.ts'
+import type { Answer } from '../contract/protocol.ts'
+import { readDescription } from '../contract/read-description.ts'
+import { deliver } from './deliver.ts'
+import { jobFile } from './dropbox.ts'
+import { finishUnsent } from './finish-unsent.ts'
+import type { Gateway } from './gateway.ts'
+import { appendEvents, deliveryBegan } from './journal.ts'
+import { JobReceiver } from './receive-job.ts'
+import { destinationsOf, release } from './reservations.ts'
+import type { Session } from './session.ts'
+import type { SiteReport, SiteWork } from './site-pass.ts'
+import { readSubmitted } from './submitted-file.ts'
+import { Undelivered } from './undelivered.ts'
+
+/** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
+export async function collect(
+  gateway: Gateway,
+  session: Session,
+  work: SiteWork,
+  seen: Extract<Answer, { type: 'welcome' }>,
+  report: SiteReport,
+): Promise<void> {
+  const undelivered = new Undelivered(gateway, work.site.name)
+  const cleaning: Promise<unknown>[] = []
+  const clean = async (id: string, key: string, keepMs: number) => {
+    cleaning.push(session.answer('cleaned', id))
+    await session.send({ type: 'clean', id, key, keepMs: gateway.options.noCleanup ? -1 : keepMs })
+  }
+  const collecting: (() => Promise<void>)[] = []
+  for (const { id, key, name } of seen.done) {
+    const submitted = readSubmitted(gateway, name)
+    if (submitted === undefined || submitted === 'raw' || submitted.hpc.id !== id) {
+      await forget(gateway, id, key, name, clean, report)
+      continue
+    }
+    const reading = readDescription(submitted.original, `${name}.job`)
+    const giveUp = async (why: string) => {
+      const until = new Date(gateway.clock.now() + gateway.config.keepFailedMs).toISOString().slice(0, 10)
+      const message = `The job ran, but ${why}; what it computed is kept at site "${work.site.name}" until ${until}, under job id ${id}`
+      finishUnsent(gateway, work.lock, submitted.original, submitted.hpc, 'aborted', message)
+      if (reading.ok) release(gateway, id, destinationsOf(reading.description))
+      appendEvents(gateway, [{ event: 'aborted', id, name, note: message }])
+      await clean(id, key, gateway.config.keepFailedMs)
+    }
+    if (!reading.ok) {
+      await giveUp('its description cannot be read back')
+      continue
+    }
+    const receiver = new JobReceiver(gateway, submitted.hpc, reading.description)
+    const failed = async (why: string) => {
+      const expiryMs = reading.description.expiryMs ?? gateway.config.expiryMs
+      const over = undelivered.failed(id, why, gateway.clock.uptime(), expiryMs)
+      if (over && submitted.hpc.delivery_began === undefined) {
+        await giveUp(`its result could not be delivered until its expiry ran out: ${why}`)
+        return
+      }
+      report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
+      report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
+    }
+    const obstacle = undelivered.obstacle(id, receiver, gateway.clock.uptime())
+    if (obstacle !== undefined) {
+      await failed(obstacle)
+      continue
+    }
+    session.collectors.set(id, receiver)
+    const answer = session.answer(['collected', 'uncollected'], id)
+    await session.send({ type: 'collect', id, key })
+    collecting.push(async () => {
+      const said = await answer
+      session.collectors.delete(id)
+      const why =
+        said.type === 'uncollected'
+          ? said.why
+          : receiver.isWhole()
+            ? undefined
+            : (receiver.fault ?? 'it did not arrive whole')
+      if (why !== undefined) {
+        receiver.discard()
+        return failed(why)
+      }
+      try {
+        const block = deliver(gateway, work.lock, submitted, receiver)
+        report.delivered.push({ name, block })
+        await clean(id, key, block.status === 'ok' ? 0 : gateway.config.keepFailedMs)
+      } catch (error) {
+        work.lock.check()
+        receiver.discard()
+        return failed(describeError(error))
+      }
+    })
+  }
+  for (const step of collecting) await step()
+  undelivered.save()
+  await Promise.all(cleaning)
+}
+
+/** A finished job without its `.submitted`: delivered before and only not cleaned, or its file was taken away; then it is kept a while. */
+async function forget(
+  gateway: Gateway,
+  id: string,
+  key: string,
+  name: string,
+  clean: (id: string, key: string, keepMs: number) => Promise<void>,
+  report: SiteReport,
+): Promise<void> {
+  const finished = gateway.files.exists(jobFile(gateway, name).finished)
+    ? readSubmitted(gateway, name, 'finished')
+    : undefined
+  if ((finished !== undefined && finished !== 'raw' && finished.hpc.id === id) || deliveryBegan(gateway, id))
+    return clean(id, key, 0)
+  report.trouble.push(`"${name}.job.submitted" is gone; the result of ${id} is kept at the site`)
+  appendEvents(gateway, [{ event: 'kept', id, name }])
+  return clean(id, key, gateway.config.keepFailedMs)
+}

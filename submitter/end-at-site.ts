@@ -1,0 +1,54 @@
+/** Jobs that end otherwise than by their script, told to their site: withdrawn ones, cancelled ones, and those that cannot be sent. */
+import type { CancelRequest } from './accept.ts'
+import type { DoubtfulJob, JobToSend } from './accept-job.ts'
+import { finishUnsent } from './finish-unsent.ts'
+import type { Gateway } from './gateway.ts'
+import { appendEvents } from './journal.ts'
+import { destinationsOf, release } from './reservations.ts'
+import type { Session } from './session.ts'
+import type { SiteReport, SiteWork } from './site-pass.ts'
+import { isInFlight } from './still-to-send.ts'
+import { forgetWithdrawals, readWithdrawals, withdraw as withdrawLater } from './withdraw.ts'
+
+/** Jobs ended here that may be over there. */
+export async function withdraw(gateway: Gateway, session: Session, work: SiteWork): Promise<void> {
+  const list = readWithdrawals(gateway, work.site.name)
+  if (list.length === 0) return
+  const done = new Set<string>()
+  for (const { id, key } of list) {
+    const answer = session.answer('cancelling', id)
+    await session.send({ type: 'cancel', id, cause: 'cancelled', why: 'The gateway has ended this job' })
+    const { how } = await answer
+    if (how === 'ended' || how === 'finished') {
+      const cleaned = session.answer('cleaned', id)
+      await session.send({ type: 'clean', id, key, keepMs: 0 })
+      await cleaned
+    }
+    if (how !== 'requested') done.add(id)
+  }
+  forgetWithdrawals(gateway, work.site.name, done)
+}
+
+/** The runner is asked to stop a script that is at work; a job that waits ends at once. */
+export async function cancel(session: Session, request: CancelRequest): Promise<void> {
+  const answer = session.answer('cancelling', request.id)
+  await session.send({ type: 'cancel', id: request.id, cause: 'cancelled', why: 'The job was cancelled on request' })
+  await answer
+}
+
+/** Ends a job that its site does not have and cannot get. */
+export function refuse(
+  gateway: Gateway,
+  work: SiteWork,
+  { hpc, original, description }: JobToSend | DoubtfulJob,
+  message: string,
+  report: SiteReport,
+): void {
+  if (!isInFlight(gateway, hpc)) return
+  // an earlier pass may have begun to send it
+  if (hpc.site !== undefined && hpc.key !== undefined) withdrawLater(gateway, hpc.site, { id: hpc.id, key: hpc.key })
+  finishUnsent(gateway, work.lock, original, hpc, 'aborted', message)
+  release(gateway, hpc.id, destinationsOf(description))
+  appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
+  report.refused.push(hpc.id)
+}
