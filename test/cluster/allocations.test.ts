@@ -51,6 +51,7 @@ theCluster('allocations', { concurrency: 5 }, () => {
       lane.trouble ?? '',
       /will not start by itself \(PartitionTimeLimit\): time 2d is above the limit of partition general: lower lanes\.default\.time/,
     )
+    assert.match(await place.status(), /PartitionTimeLimit.*lower lanes\.default\.time/)
     assert.equal((await place.live()).length, 1)
     writeFileSync(place.configFile, place.config({ lane: '{queue: general, memory: 256M, time: 1h}' }))
     await place.finish('a')

@@ -201,6 +201,18 @@ ${(options.site ?? '').replace(/^(?=.)/gm, '    ')}
     return JSON.parse(ran.stdout)
   }
 
+  /** What `status` tells the operator. */
+  async status(): Promise<string> {
+    const ran = await this.cli(['status', '--config', this.configFile])
+    return ran.stdout + ran.stderr
+  }
+
+  /** How often this workspace has begun to ask the scheduler for a runner. */
+  submissions(): number {
+    const lanes = join(this.workspace, 'lanes')
+    return list(lanes).flatMap((lane) => list(join(lanes, lane, 'intents')).filter((name) => /^\d+$/.test(name))).length
+  }
+
   /** Passes until a job of that name has its result. */
   async finish(name: string, timeoutMs = 90_000): Promise<void> {
     let last: Ran | undefined

@@ -85,8 +85,8 @@ theCluster('a cluster that fails', {}, () => {
       [1, [{ name: 'a', status: 'ok' }], 'waiting'],
     )
     assert.match(site.lanes[0].trouble, /Unable to contact slurm controller/)
+    assert.equal(place.submissions(), 1)
     await cluster('up')
-    assert.equal((await place.live()).length, 0)
     await place.finish('b')
     assert.equal(place.finished('b').job.status, 'ok')
   })
@@ -179,6 +179,7 @@ theCluster('a cluster that fails', {}, () => {
         return allocation.reason === 'PartitionDown'
       })
       assert.match(allocation.hint ?? '', /the site has set partition general down/)
+      assert.match(await place.status(), /PartitionDown/)
     } finally {
       await asRoot('scontrol', 'update', 'partitionname=general', 'state=up')
     }
