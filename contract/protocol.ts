@@ -47,7 +47,6 @@ export type Request =
       readonly last?: { readonly size: number; readonly sha256: string; readonly mode: number }
     }
   | { readonly type: 'publish'; readonly id: string; readonly digest: string; readonly record: JobRecord }
-  | { readonly type: 'unstage'; readonly id: string; readonly digest: string; readonly lane: string }
   | { readonly type: 'ensure' }
   | { readonly type: 'collect'; readonly id: string; readonly key: string }
   | { readonly type: 'clean'; readonly id: string; readonly key: string; readonly keepMs: number }

@@ -13,7 +13,7 @@ export function streamText(head: Uint8Array, tail: Uint8Array | undefined, omitt
   const omitted = omittedBytes + (head.length - kept.length) + ((tail?.length ?? 0) - rest.length)
   const before = decode(kept)
   const gap = before === '' || before.endsWith('\n') ? '' : '\n'
-  return `${before}${gap}[… ${renderBytes(omitted)} left out here (${omitted} bytes); "hpc-submitter logs" shows all of it …]\n${decode(rest)}`
+  return `${before}${gap}[… ${renderBytes(omitted)} left out here (${omitted} bytes) …]\n${decode(rest)}`
 }
 
 function decode(bytes: Uint8Array): string {

@@ -107,11 +107,6 @@ class Conversation {
         return this.#receiver.part(request, body)
       case 'publish':
         return this.#publish(request)
-      case 'unstage':
-        this.#newest()
-        this.#receiver.finish(request.id, [])
-        queuer.files.removeTree(queuer.spool.staging(request.id, request.digest, request.lane))
-        return
       case 'ensure':
         return this.#ensure(this.#newest())
       case 'collect':

@@ -3,6 +3,7 @@
 import { quoted } from '../contract/errors.ts'
 import type { JobDescription } from '../contract/job-description.ts'
 import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
+import { readSpliced } from '../contract/result-file.ts'
 import { makeKey } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
@@ -95,7 +96,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     : reading.problems
   if (Array.isArray(plan) || !reading.ok) {
     const problems = Array.isArray(plan) ? plan : []
-    const message = parseDescriptionProblems(problems, `${name}.job`)
+    const message = sentByHpcBatch(read.bytes) ?? parseDescriptionProblems(problems, `${name}.job`)
     finishUnsent(gateway, lock, read.bytes, hpc, 'aborted', message)
     return { outcome: 'refused', message }
   }
@@ -121,6 +122,14 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     resumed: false,
   }
   return { outcome: 'accepted', job }
+}
+
+/** A `.submitted` of hpc_batch, met after a change of gateway: its job may be at work or done over there, and is not ours to run again. */
+function sentByHpcBatch(bytes: Uint8Array): string | undefined {
+  const hpc = readSpliced(bytes).hpc as { id?: unknown; workspace?: unknown; finished_file?: unknown } | undefined
+  if (hpc?.id !== undefined || typeof hpc?.workspace !== 'string' || typeof hpc.finished_file !== 'string')
+    return undefined
+  return `This job was sent by hpc_batch, whose work is not gone on with: what became of it lies in ${quoted(hpc.workspace)} at the site; take its results there, or drop it again without its hpc: block`
 }
 
 /** Tells one publication of a `.submitted` from every other: each is a file of its own. */

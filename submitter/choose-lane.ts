@@ -70,6 +70,31 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
   return all
 }
 
+const hourMs = 3_600_000
+
+/** With `lanes: {auto: true}`: the site's first lane, made as large as the job needs; whole hours, so that few shapes come of it. */
+function autoLane(job: JobDescription, base: Lane | undefined, timeMs: number | undefined): Lane | undefined {
+  if (base === undefined) return undefined
+  const { cpus, memoryBytes, gpus = 0, nodes } = job.resources
+  const largest = (a: number | undefined, b: number | undefined) => (a === undefined ? b : Math.max(a, b ?? 0))
+  const more = {
+    cpus: largest(cpus, base.cpus),
+    memoryBytes: largest(memoryBytes, base.memoryBytes),
+    nodes: largest(nodes, base.nodes),
+    gres: gpus > gpusOf(base.gres) ? withGpus(base.gres, gpus) : base.gres,
+  }
+  const given = Object.fromEntries(Object.entries(more).filter(([, value]) => value !== undefined))
+  const needsMs = (timeMs ?? 0) + base.marginMs
+  const lane = { ...base, ...given, name: 'auto', timeMs: Math.max(base.timeMs, Math.ceil(needsMs / hourMs) * hourMs) }
+  return misfit(job, lane, timeMs) === undefined ? lane : undefined
+}
+
+/** `gpu:v100:1` with two → `gpu:v100:2`. */
+function withGpus(gres: string | undefined, gpus: number): string {
+  const kind = /(?:^|,)gpu:([A-Za-z][^:,]*)/.exec(gres ?? '')?.[1]
+  return kind === undefined ? `gpu:${gpus}` : `gpu:${kind}:${gpus}`
+}
+
 export function chooseLane(job: JobDescription, config: Config, timeMs: number | undefined): LaneChoice {
   for (const key of ['requirements', 'rank'] as const) {
     if (job[key] !== undefined)
@@ -97,6 +122,9 @@ export function chooseLane(job: JobDescription, config: Config, timeMs: number |
       if (why === undefined) return { site, lane }
       nearest ??= `lane ${site.name}/${lane.name}: ${why}`
     }
+    const base = lanes.find((lane) => queue === undefined || lane.queue === queue)
+    const made = site.autoLanes ? autoLane(job, base, timeMs) : undefined
+    if (made !== undefined) return { site, lane: made }
     nearest ??=
       queue === undefined ? `site ${site.name} has no lane` : `site ${site.name} has no lane in queue ${queue}`
   }

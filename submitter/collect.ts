@@ -2,7 +2,7 @@
 import { describeError } from '../contract/errors.ts'
 import type { Answer } from '../contract/protocol.ts'
 import { readDescription } from '../contract/read-description.ts'
-import { deliver } from './deliver.ts'
+import { deliver, keepMsFor } from './deliver.ts'
 import { jobFile } from './dropbox.ts'
 import { finishUnsent } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
@@ -83,7 +83,7 @@ export async function collect(
       try {
         const block = deliver(gateway, work.lock, submitted, receiver)
         report.delivered.push({ name, block })
-        await clean(id, key, block.status === 'ok' ? 0 : gateway.config.keepFailedMs)
+        await clean(id, key, keepMsFor(gateway, block.status, receiver))
       } catch (error) {
         work.lock.check()
         receiver.discard()

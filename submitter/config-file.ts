@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { dirname, join, resolve } from 'node:path'
 import { describeError, HpcError, quoted } from '../contract/errors.ts'
-import type { Config, ConfigText, ParsedConfig, Site } from './config.ts'
+import type { Config, ConfigText, Lane, ParsedConfig, Site } from './config.ts'
 
 /** What lies at a path: undefined when nothing does; throws when it cannot be read. */
 export type ReadFile = (path: string) => { readonly text: string; readonly mode: number } | undefined
@@ -129,7 +129,11 @@ export function siteNamed(config: Config, name: string): Site | undefined {
  */
 export function laneShape(site: Site, laneName: string) {
   const lane = Object.hasOwn(site.lanes, laneName) ? site.lanes[laneName] : undefined
-  if (lane === undefined) return undefined
+  return lane === undefined ? undefined : shapeOfLane(site, lane)
+}
+
+/** As `laneShape`, for a lane that the config may not name: one made for a job where `lanes: {auto: true}` allows it. */
+export function shapeOfLane(site: Site, lane: Lane): LaneShape {
   const { queue, gres, memoryBytes, timeMs, cpus, nodes } = lane
   const shape = {
     scheduler: site.scheduler.type,

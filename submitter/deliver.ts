@@ -4,6 +4,7 @@
  * goes forward; the last rename makes it `.finished`.
  */
 import { dirname, join } from 'node:path'
+import { spoolAt } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
@@ -73,7 +74,19 @@ function blockOf(gateway: Gateway, submitted: Submitted, receiver: JobReceiver):
     attempts: scripted,
     history,
     ...(record.warnings.length > 0 ? { warnings: record.warnings } : {}),
+    ...(keepMsFor(gateway, status, receiver) > 0 ? { kept: keptAt(gateway, hpc) } : {}),
   }
+}
+
+/** What a job leaves at the site stays there a while when it failed, and when a stream was too long to come whole. */
+export function keepMsFor(gateway: Gateway, status: 'ok' | 'error', receiver: JobReceiver): number {
+  return status === 'error' || receiver.isCut() ? gateway.config.keepFailedMs : 0
+}
+
+function keptAt(gateway: Gateway, hpc: HpcNode): { path: string; until: string } {
+  const until = new Date(gateway.clock.now() + gateway.config.keepFailedMs).toISOString().slice(0, 10)
+  const workspace = gateway.config.sites[hpc.site ?? '']?.hpcEnv.workspace ?? ''
+  return { path: join(spoolAt(workspace).kept, until, hpc.id), until }
 }
 
 /** The mode of the file that is replaced, else the configured one, else what the umask gives a new file; and its owner, where we may. */

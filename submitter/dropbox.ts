@@ -1,6 +1,8 @@
 /** The dropbox: its names, its marker, and the job files in it as read through one descriptor. */
 import { basename, join } from 'node:path'
 import { HpcError, quoted } from '../contract/errors.ts'
+import { readSpliced } from '../contract/result-file.ts'
+import { isJobId } from '../contract/spool.ts'
 import { errno, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Stats } from '../system/os.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 
@@ -118,6 +120,20 @@ export function sweepTemporaries(gateway: Gateway, names: readonly string[]): vo
   }
 }
 
+/** The gateway that jobs in flight here belong to. hpc_batch's `.submitted` files name none: they are nobody's but their owners'. */
+function gatewayNamedIn({ files, config }: Gateway): string | undefined {
+  for (const name of files.list(config.dropbox)) {
+    if (!name.endsWith(endings.submitted) || name.startsWith('.')) continue
+    const path = join(config.dropbox, name)
+    if (files.stat(path)?.isFile() !== true) continue
+    const hpc = readSpliced(files.read(path) ?? new Uint8Array(0)).hpc as
+      | { id?: unknown; gateway?: unknown }
+      | undefined
+    if (isJobId(hpc?.id) && typeof hpc?.gateway === 'string') return hpc.gateway
+  }
+  return undefined
+}
+
 /** The uuid of this gateway, from the dropbox's marker; made where neither the dropbox nor `state` knows of one. */
 export function gatewayUuid(gateway: Gateway): string {
   const { files, config } = gateway
@@ -148,13 +164,13 @@ export function gatewayUuid(gateway: Gateway): string {
       files.publish(state.gateways, `${JSON.stringify({ ...known, [config.dropbox]: uuid })}\n`)
     return uuid
   }
-  const served = files.list(config.dropbox).some((name) => name.endsWith(endings.submitted))
-  if (remembered !== undefined || served) {
+  const served = remembered ?? gatewayNamedIn(gateway)
+  if (served !== undefined) {
     throw new HpcError(
       'transient',
       `Cannot serve the dropbox ${quoted(config.dropbox)}: its marker .hpc/uuid is missing`,
       {
-        hint: `it may not be mounted; if the folder is right, put back its marker: mkdir -p ${folder.dir} && echo ${remembered ?? 'UUID'} > ${folder.uuid}`,
+        hint: `it may not be mounted; if the folder is right, put back its marker: mkdir -p ${folder.dir} && echo ${served} > ${folder.uuid}`,
       },
     )
   }

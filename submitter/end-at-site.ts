@@ -14,18 +14,22 @@ import { forgetWithdrawals, readWithdrawals, withdraw as withdrawLater } from '.
 export async function withdraw(gateway: Gateway, session: Session, work: SiteWork): Promise<void> {
   const list = readWithdrawals(gateway, work.site.name)
   if (list.length === 0) return
-  const done = new Set<string>()
-  for (const { id, key } of list) {
+  const why = 'The gateway has ended this job'
+  const asked = list.map(async ({ id, key }) => {
     const answer = session.answer('cancelling', id)
-    await session.send({ type: 'cancel', id, cause: 'cancelled', why: 'The gateway has ended this job' })
-    const { how } = await answer
-    if (how === 'ended' || how === 'finished') {
+    await session.send({ type: 'cancel', id, cause: 'cancelled', why })
+    return { id, key, how: (await answer).how }
+  })
+  const told = await Promise.all(asked)
+  const ended = told.filter(({ how }) => how === 'ended' || how === 'finished')
+  await Promise.all(
+    ended.map(async ({ id, key }) => {
       const cleaned = session.answer('cleaned', id)
       await session.send({ type: 'clean', id, key, keepMs: 0 })
       await cleaned
-    }
-    if (how !== 'requested') done.add(id)
-  }
+    }),
+  )
+  const done = new Set(told.filter(({ how }) => how !== 'requested').map(({ id }) => id))
   forgetWithdrawals(gateway, work.site.name, done)
 }
 

@@ -15,6 +15,8 @@ export interface JobBlock {
   readonly attempts: number
   readonly history: readonly HistoryEvent[]
   readonly warnings?: readonly string[]
+  /** Where the job's files are kept at the site, and until the end of which day. */
+  readonly kept?: { readonly path: string; readonly until: string }
 }
 
 /** Whether the outputs are to be delivered, and the sentence for the caller: a pure reading of the result. */

@@ -2,11 +2,11 @@
 import type { LaneShape } from '../contract/spool-records.ts'
 import { sha256 } from '../system/digest.ts'
 import type { Lane, Site } from './config.ts'
-import { laneShape } from './config-file.ts'
+import { shapeOfLane } from './config-file.ts'
 import type { Options } from './gateway.ts'
 
 export function shapeOf(site: Site, lane: Lane, options: Options): LaneShape {
-  const core = laneShape(site, lane.name)
+  const core = shapeOfLane(site, lane)
   const email = options.email ?? lane.email
   return {
     lane: `${lane.name}-${sha256(JSON.stringify(core)).slice(0, 8)}`,

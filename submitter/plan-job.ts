@@ -85,7 +85,7 @@ export function planJob(
     renderJob(record, lane.name, spoolAt(site.hpcEnv.workspace).workDir(who.id, 1))
   } catch (error) {
     if (!(error instanceof HpcError)) throw error
-    return [{ key: 'script', message: describeError(error) }]
+    return [{ key: 'script', message: `cannot be used: ${describeError(error)}` }]
   }
   return { site, lane, laneId, record }
 }

@@ -154,6 +154,11 @@ export class JobReceiver implements Collector {
     return this.#hpc.owner
   }
 
+  /** Whether a stream was too long to come whole. */
+  isCut(): boolean {
+    return this.#streams.has('stdout-tail') || this.#streams.has('stderr-tail')
+  }
+
   text(stream: 'stdout' | 'stderr'): string {
     const head = Buffer.concat(this.#streams.get(stream) ?? [])
     const tailPieces = this.#streams.get(`${stream}-tail`)

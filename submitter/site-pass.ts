@@ -78,7 +78,7 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     const { lanes, trouble } = await ensured
     if (trouble !== undefined) report.trouble.push(trouble)
     for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
-    tellSteps(gateway, seen, { ...report, lanes })
+    tellSteps(gateway, seen, outcomes.length, { ...report, lanes })
     remember(gateway, work, seen, lanes, report)
     return { ...report, lanes }
   } finally {
@@ -88,7 +88,9 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
 
 /** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */
 async function look(gateway: Gateway, session: Session, work: SiteWork): Promise<Welcome> {
-  return session.ask(helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null), 'welcome')
+  const made = work.jobs.map(({ plan }) => plan.lane)
+  const hello = helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null, false, made)
+  return session.ask(hello, 'welcome')
 }
 
 /** Stages in what is still to be sent and what there is room for; the outcomes come as the site answers. */
@@ -124,9 +126,9 @@ function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport
 }
 
 /** For --debug: what this pass did, line by line. */
-function tellSteps(gateway: Gateway, seen: Welcome, report: SiteReport): void {
+function tellSteps(gateway: Gateway, seen: Welcome, toSend: number, report: SiteReport): void {
   const tell = (text: string) => gateway.log.debug(`${report.site}: ${text}`)
-  tell(`pass ${seen.generation} on ${seen.host} with ${seen.node}: ${seen.done.length} done`)
+  tell(`pass ${seen.generation} on ${seen.host} with ${seen.node}: ${seen.done.length} done, ${toSend} to send`)
   for (const id of report.published) tell(`${id} is there`)
   for (const { name, why } of report.waiting) tell(`"${name}" waits: ${why}`)
   for (const { name, block } of report.delivered) tell(`"${name}" was delivered: ${block.message}`)

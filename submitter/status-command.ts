@@ -1,5 +1,5 @@
 /** `status` for people and, with --json, for programs. */
-import { printable } from '../contract/errors.ts'
+import { HpcError, printable, quoted } from '../contract/errors.ts'
 import type { Whereabouts as Where } from '../contract/protocol.ts'
 import type { Site } from './config.ts'
 import { gatewayUuid } from './dropbox.ts'
@@ -51,6 +51,15 @@ export async function statusCommand(
   live: boolean,
   json: boolean,
 ): Promise<number> {
+  if (gateway.files.stat(gateway.config.dropbox)?.isDirectory() !== true) {
+    throw new HpcError(
+      'config',
+      `Cannot tell of the dropbox ${quoted(gateway.config.dropbox)}: there is no such folder`,
+      {
+        hint: 'create it, or set dropbox: in the config',
+      },
+    )
+  }
   let status = statusOf(gateway, new Map(), wanted)
   if (live) status = statusOf(gateway, await askSites(gateway, status), wanted)
   if (json) process.stdout.write(`${JSON.stringify(status)}\n`)

@@ -77,11 +77,13 @@ function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobSt
             ? 'ready'
             : 'waiting'
           : (whereabouts.get(hpc.id) ?? 'scheduled')
+    const trouble = state === 'ready' && hpc.site !== undefined ? readSiteState(gateway, hpc.site).trouble : undefined
+    const why = waits?.why ?? trouble
     jobs.push({
       name,
       state,
       id: hpc.id,
-      ...(waits?.why === undefined ? {} : { why: waits.why }),
+      ...(why === undefined ? {} : { why }),
       ...(hpc.site === undefined ? {} : { site: hpc.site }),
       ...(hpc.lane === undefined ? {} : { lane: hpc.lane }),
       ...(since === undefined ? {} : { since }),

@@ -28,7 +28,7 @@ export function summarise(report: TickReport): string {
 }
 
 export async function tickCommand(gateway: Gateway, warnings: readonly string[], json: boolean): Promise<number> {
-  for (const warning of warnings) gateway.log.warn(warning)
+  for (const warning of warnings) gateway.log.info(warning)
   const report = await tick(gateway)
   for (const error of report.errors) gateway.log.warn(describeError(error))
   for (const site of report.sites) for (const trouble of site.trouble) gateway.log.warn(`${site.site}: ${trouble}`)

@@ -125,3 +125,31 @@ test('P-HB-30: time zones do not matter: a job sent in one and collected in anot
   assert.ok(Math.abs(Date.now() - end) < 60_000)
   assert.equal(new Date(job.start).toISOString().slice(0, 13), (job.stdout as string).trim())
 })
+
+test("a `.submitted` of hpc_batch's that lies in a dropbox we take over ends in a result that says where its work lies", async () => {
+  const old = new World()
+  try {
+    const text =
+      'script: copy\nhpc:\n  workspace: /N/scratch/amp/workspace/host-1-2.3\n  finished_file: /N/scratch/amp/workspace/host-1-2.3/finished.out\n'
+    writeFileSync(join(old.dropbox, 'old.job.submitted'), text)
+    const ran = await old.tick()
+    assert.equal(ran.code, 0, ran.stderr)
+    assert.match(old.finished('old').job.message, /sent by hpc_batch[\s\S]*host-1-2\.3/)
+    assert.deepEqual(old.jobsLeft(), [])
+  } finally {
+    await old.end()
+  }
+})
+
+test('HB-27: the result of a failed script says where its files are kept, and until when', async () => {
+  const failing = new World()
+  try {
+    failing.drop('f', 'script: false\n')
+    await failing.go()
+    const { kept } = failing.finished('f').job
+    assert.match(kept.until, /^\d{4}-\d{2}-\d{2}$/)
+    assert.equal(readFileSync(join(kept.path, 'control', 'attempts', '1.stdout'), 'utf8'), 'out\n')
+  } finally {
+    await failing.end()
+  }
+})

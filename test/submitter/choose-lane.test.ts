@@ -81,3 +81,35 @@ test('gpusOf() reads every way of writing gres', () => {
   ] as const)
     assert.equal(gpusOf(gres), count, gres)
 })
+
+test('chooseLane() makes a lane as large as the job needs where `lanes: {auto: true}` allows it, and of whole hours', () => {
+  const auto = parseConfig(
+    `
+dropbox: /d
+sites:
+  big:
+    transport: {type: local}
+    scheduler: {type: slurm}
+    hpc_env: {workspace: /w}
+    lanes: {auto: true, default: {queue: dl, gres: "gpu:v100:1", memory: 32G, time: 8h, margin: 5m}}
+`,
+    { file: 'test.yml', kind: 'yaml', mode: 0o600, dir: '/', home: '/' },
+  ).config
+  const laneFor = (resources: string) => {
+    const reading = readDescription(Buffer.from(`script: a\nresources: ${resources}\n`), 'x.job')
+    if (!reading.ok) return assert.fail(JSON.stringify(reading.problems))
+    const choice = chooseLane(reading.description, auto, reading.description.resources.timeMs)
+    return 'refused' in choice ? choice.refused.message : choice.lane
+  }
+  assert.equal((laneFor('{memory: 8G}') as { name: string }).name, 'default')
+  const made = laneFor('{memory: 64G, gpus: 2, time: 9h30m}') as {
+    name: string
+    gres: string
+    memoryBytes: number
+    timeMs: number
+  }
+  assert.deepEqual(
+    [made.name, made.gres, made.memoryBytes, made.timeMs],
+    ['auto', 'gpu:v100:2', 64 * 2 ** 30, 10 * 3_600_000],
+  )
+})
