@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { EndCause } from '../../contract/spool-records.ts'
+import { atLimit, chooseForJob, fits, type JobSight } from '../../runner/choose-job.ts'
+import { gpusOfSlot, siteEnvironment, visibleGpus } from '../../runner/job-environment.ts'
+import type { Attempt } from '../../spool/attempt.ts'
+import { Site } from '../support/site.ts'
+
+const site = new Site()
+const job = site.record({ maxAttempts: 3, maxInterruptions: 4 })
+await site.end()
+
+const exit = { rc: 0, startUptimeMs: 0, endUptimeMs: 1 }
+function attempt(
+  number: number,
+  more: { cause?: EndCause; exit?: boolean; empty?: boolean; fence?: 'cancelled' } = {},
+): Attempt {
+  const record = {
+    nonce: 'n',
+    attempt: number,
+    runner: 'lane~1.0.n',
+    node: 'node7',
+    bootId: 'b',
+    startedAt: '',
+    uptimeMs: 0,
+    ...(more.fence === undefined ? {} : { fence: more.fence }),
+  }
+  return {
+    number,
+    record: more.empty === true ? undefined : record,
+    end: more.cause === undefined ? undefined : { cause: more.cause, at: '', by: '' },
+    exit: more.exit === true ? exit : undefined,
+  }
+}
+
+describe('chooseForJob()', () => {
+  const alive = { hasEnded: () => false, livesHere: () => false }
+  const dead = { hasEnded: () => true, livesHere: () => false }
+  const here = { hasEnded: () => true, livesHere: () => true }
+  const table: [string, readonly Attempt[], Omit<JobSight, 'hasResult' | 'attempts'>, object][] = [
+    ['starts a job that was never started', [], alive, { do: 'run', attempt: 1, alone: false, unended: false }],
+    ['leaves one whose runner is not known to be dead', [attempt(1)], alive, { do: 'drop' }],
+    [
+      'adopts one whose script outlived its runner here',
+      [attempt(1)],
+      here,
+      { do: 'adopt', attempt: attempt(1).record },
+    ],
+    [
+      'promise 3: ends what an interrupted one left here, first',
+      [attempt(1, { cause: 'interrupted' })],
+      here,
+      { do: 'stop', attempt: attempt(1).record },
+    ],
+    [
+      'runs again one that died, and gives it its end',
+      [attempt(1)],
+      dead,
+      { do: 'run', attempt: 2, alone: false, unended: true },
+    ],
+    [
+      'runs again one that was interrupted',
+      [attempt(1, { cause: 'interrupted' })],
+      alive,
+      { do: 'run', attempt: 2, alone: false, unended: false },
+    ],
+    [
+      'runs alone one that died together with others',
+      [attempt(1, { cause: 'died-together' })],
+      alive,
+      { do: 'run', attempt: 2, alone: true, unended: false },
+    ],
+    [
+      'promise 3: finishes one that has an exit, whoever started it',
+      [attempt(1, { exit: true })],
+      alive,
+      { do: 'finish', attempt: attempt(1).record, exit },
+    ],
+    [
+      'promise 3: finishes one given up for dead that has an exit',
+      [attempt(1, { exit: true, cause: 'died-alone' })],
+      dead,
+      { do: 'finish', attempt: attempt(1).record, exit },
+    ],
+    [
+      'does not count the exit of an interrupted script',
+      [attempt(1, { exit: true, cause: 'interrupted' })],
+      dead,
+      { do: 'run', attempt: 2, alone: false, unended: false },
+    ],
+    [
+      'does not count the exit of one ended with the walltime',
+      [attempt(1, { exit: true, cause: 'walltime' })],
+      dead,
+      { do: 'run', attempt: 2, alone: false, unended: false },
+    ],
+    [
+      'goes past a number whose taker died before writing it',
+      [attempt(1, { empty: true })],
+      alive,
+      { do: 'run', attempt: 2, alone: false, unended: true },
+    ],
+    [
+      'carries a fence through',
+      [attempt(1, { fence: 'cancelled' })],
+      alive,
+      { do: 'finish-fenced', fence: attempt(1, { fence: 'cancelled' }).record },
+    ],
+  ]
+  for (const [name, attempts, sight, expected] of table) {
+    test(name, () => assert.deepEqual(chooseForJob(job, { hasResult: false, attempts, ...sight }), expected))
+  }
+  test('hands over one that has a result, whatever its attempts say', () => {
+    assert.deepEqual(chooseForJob(job, { hasResult: true, attempts: [attempt(1)], ...alive }), { do: 'hand-over' })
+  })
+  test('aborts one at its limit, or too long for the lane', () => {
+    const attempts = [1, 2, 3].map((n) => attempt(n, { cause: 'died-alone' }))
+    const choice = chooseForJob(job, { hasResult: false, attempts, ...dead })
+    assert.deepEqual([choice.do, 'attempt' in choice && choice.attempt], ['abort', 4])
+    assert.equal(chooseForJob({ ...job, timeMs: 2000 }, { hasResult: false, attempts: [], ...dead }, 1000).do, 'abort')
+  })
+})
+
+test('promise 3: atLimit() counts deaths alone and walltime by max_attempts, the rest by max_interruptions, fences and never started not', () => {
+  const limit = (...causes: (EndCause | undefined)[]) =>
+    atLimit(
+      job,
+      causes.map((cause, i) => (cause === undefined ? attempt(i + 1) : attempt(i + 1, { cause }))),
+    )
+  assert.equal(limit('died-alone', 'walltime'), undefined)
+  assert.match(
+    limit('died-alone', 'walltime', 'died-alone') ?? '',
+    /3 times \(max_attempts\), the last on node node7 in allocation lane~1\.0\.n/,
+  )
+  assert.match(limit('died-alone', 'died-alone', undefined) ?? '', /max_attempts/)
+  assert.match(limit('walltime', 'walltime', 'walltime') ?? '', /did not end within the walltime/)
+  assert.equal(limit('interrupted', 'preempted', 'died-together'), undefined)
+  assert.match(
+    limit('interrupted', 'preempted', 'died-together', 'interrupted') ?? '',
+    /interrupted 4 times \(max_interruptions\)/,
+  )
+  assert.equal(limit('never-started', 'never-started', 'never-started', 'never-started', 'never-started'), undefined)
+})
+
+test('promise 7: fits() holds known times against what remains, unknown ones against the margin', () => {
+  const lane = { timeMs: 3_600_000, marginMs: 300_000 }
+  const table: [number | undefined, number, boolean][] = [
+    [60_000, 71_000, true],
+    [60_000, 70_000, false],
+    [undefined, 300_001, true],
+    [undefined, 300_000, false],
+    [3_600_000, 3_590_000, true],
+    [3_600_000, 3_000_000, false],
+  ]
+  for (const [timeMs, remaining, expected] of table) {
+    assert.equal(fits(timeMs === undefined ? {} : { timeMs }, remaining, lane), expected, `${timeMs} in ${remaining}`)
+  }
+})
+
+test('section 8: GPUs are shared out over the slots, evenly or not at all', () => {
+  const gpus = ['0', '1', '2', '3']
+  assert.deepEqual(
+    [0, 1].map((slot) => gpusOfSlot(gpus, 2, slot)),
+    [
+      ['0', '1'],
+      ['2', '3'],
+    ],
+  )
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5, 6, 7].map((slot) => gpusOfSlot(gpus, 8, slot)),
+    [['0'], ['1'], ['2'], ['3'], ['0'], ['1'], ['2'], ['3']],
+  )
+  assert.deepEqual(gpusOfSlot(gpus, 3, 1), gpus)
+  assert.deepEqual(gpusOfSlot(gpus, 1, 0), gpus)
+  assert.deepEqual(gpusOfSlot([], 2, 0), [])
+  assert.deepEqual(visibleGpus({ CUDA_VISIBLE_DEVICES: 'NoDevFiles' }), [])
+  assert.deepEqual(visibleGpus({ CUDA_VISIBLE_DEVICES: ' 0, GPU-1 ,' }), ['0', 'GPU-1'])
+})
+
+test('promise 8: siteEnvironment() hands on what is allowed and nothing else', () => {
+  const given = {
+    PATH: '/bin',
+    HOME: '/h',
+    SLURM_JOB_ID: '7',
+    NODE_OPTIONS: '-r x',
+    AWS_SECRET: 's',
+    LD_PRELOAD: '/x',
+    'BASH_FUNC_module%%': '() { :; }',
+  }
+  assert.deepEqual(Object.keys(siteEnvironment(given)).sort(), ['BASH_FUNC_module%%', 'HOME', 'PATH', 'SLURM_JOB_ID'])
+})
