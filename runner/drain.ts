@@ -63,8 +63,9 @@ export async function drain(runner: Runner, slots: Slots, heartbeat: Heartbeat):
     if (!closingDown) {
       const now = runner.clock.monotonicMs()
       idleSinceMs ??= now
-      if (uploads.growing() || now - idleSinceMs < runner.shape.lingerMs) {
-        await runner.clock.sleep(idlePollMs)
+      const lingerMs = uploads.growing() ? idlePollMs : idleSinceMs + runner.shape.lingerMs - now
+      if (lingerMs > 0) {
+        await runner.clock.sleep(Math.min(idlePollMs, Math.ceil(lingerMs)))
         continue
       }
       announceClosing(runner.files, seat)
