@@ -41,6 +41,10 @@ export async function takeLock(gateway: Gateway, name: string): Promise<Lock | {
   const first = await acquire(gateway, name, path)
   if (first !== undefined) return first
   const holder = readHolder(gateway, path)
+  // it was given back between the two looks
+  if (holder === undefined && !gateway.files.exists(path)) {
+    return (await acquire(gateway, name, path)) ?? { heldBy: 'another pass that was quicker' }
+  }
   if (!isGone(gateway, path, holder))
     return { heldBy: holder === undefined ? 'a pass that ends' : `pid ${holder.process.pid} on ${holder.host}` }
   if (holder !== undefined) bury(gateway, path, holder)
