@@ -96,7 +96,8 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     : reading.problems
   if (Array.isArray(plan) || !reading.ok) {
     const problems = Array.isArray(plan) ? plan : []
-    const message = sentByHpcBatch(read.bytes) ?? parseDescriptionProblems(problems, `${name}.job`)
+    const message =
+      (look === undefined ? sentByHpcBatch(read.bytes) : undefined) ?? parseDescriptionProblems(problems, `${name}.job`)
     finishUnsent(gateway, lock, read.bytes, hpc, 'aborted', message)
     return { outcome: 'refused', message }
   }
