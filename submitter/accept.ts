@@ -256,13 +256,13 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
   const { gateway, lock } = desk
   const { hpc, original } = found
   const reading = readDescription(original, `${hpc.name}.job`)
-  if (!reading.ok) {
-    const message = `Cannot accept "${hpc.name}.job": its text cannot be read back; drop it again`
+  const end = (message: string) => {
     withdrawJob(desk, hpc)
     finishUnsent(gateway, lock, original, hpc, 'aborted', message)
     appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
-    return { ended: true }
+    return { ended: true } as const
   }
+  if (!reading.ok) return end(`Cannot accept "${hpc.name}.job": its text cannot be read back; drop it again`)
   const { description } = reading
   const { target: _, ...rest } = description
   const atHome = hpc.site !== undefined && Object.hasOwn(gateway.config.sites, hpc.site)
@@ -275,7 +275,9 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
     desk.findTemplate,
   )
   if (Array.isArray(plan)) {
-    return { hpc, original, description, message: parseDescriptionProblems(plan, `${hpc.name}.job`) }
+    const message = parseDescriptionProblems(plan, `${hpc.name}.job`)
+    // where its site is no longer in the config there is nobody to ask
+    return atHome ? { hpc, original, description, message } : end(message)
   }
   const destinations = destinationsOf(description)
   const holder = holderOf(gateway, hpc.id, destinations)

@@ -101,7 +101,9 @@ test('HB-34 P-HB-19: two gateways share a workspace: never two runners at work, 
   const theirs = () => run([process.execPath, cli, 'tick', '--config', join(other, 'c.yml')], { cwd: root })
   const done = (folder: string) => list(folder).filter((name) => /^g\d+\.job\.finished$/.test(name)).length
   for (let round = 0; round < 10; round += 1) {
-    const both = await Promise.all([world.tick(), theirs()])
+    // the first round is the rush: twenty passes at once
+    const each = Array.from({ length: round === 0 ? 10 : 1 })
+    const both = await Promise.all(each.flatMap(() => [world.tick(), theirs()]))
     for (const { code, stderr } of both) assert.equal(code, 0, stderr)
     assert.ok(world.runners().length <= 1, `${world.runners().length} runners`)
     if (done(world.dropbox) === 12 && done(join(other, 'dropbox')) === 12) break

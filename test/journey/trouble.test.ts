@@ -89,6 +89,26 @@ test('HB-32: while a site is out of reach ticks end with 75 and say why; jobs wa
   assert.equal(existsSync(world.out('sent')), false)
 })
 
+test('HB-30: a job whose site left the config before it could be sent goes to another one, or ends with the reason', async () => {
+  const config = readFileSync(world.configFile, 'utf8')
+  renameSync(world.workspace, `${world.workspace}.away`)
+  count('moves')
+  world.drop('bound', 'script: true\nsite: here\n')
+  await world.tick()
+  assert.ok(world.has('moves.job.submitted') && world.has('bound.job.submitted'))
+  renameSync(`${world.workspace}.away`, world.workspace)
+  writeFileSync(world.configFile, config.replace('  here:', '  there:'))
+  await ticksUntil('both to end', () => world.has('moves.job.finished') && world.has('bound.job.finished'))
+  writeFileSync(world.configFile, config)
+  const { hpc, job } = world.finished('moves')
+  assert.deepEqual([job.status, hpc.site, job.site], ['ok', 'there', 'there'])
+  assert.match(world.finished('bound').job.message, /"here" is no site of the config/)
+  assert.deepEqual(
+    ran().filter((who) => who === 'moves'),
+    ['moves'],
+  )
+})
+
 test('P-HB-17: a workspace that was wiped: its jobs end when they expire, then it is made anew', async () => {
   rmSync(world.workspace, { recursive: true })
   count('wiped', 'expiry: 1s\n')
