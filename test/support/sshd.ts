@@ -37,6 +37,10 @@ export interface SshdOptions {
   readonly hostKeys?: readonly KeyKind[]
   /** Further lines of sshd_config; before the usual ones, so that they win. */
   readonly config?: readonly string[]
+  /** Where it listens; loopback when not given. */
+  readonly address?: string
+  /** Words before its own, for instance to start it in another network namespace. */
+  readonly within?: (argv: readonly string[]) => [string, ...string[]]
 }
 
 /** Makes a key pair, `file` and `file.pub`. */
@@ -55,6 +59,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const folder = mkdtempSync(join(tmpdir(), 'hpc-sshd-'))
   chmodSync(folder, 0o755)
   const kinds = options.hostKeys ?? ['ed25519', 'ecdsa', 'rsa']
+  const address = options.address ?? '127.0.0.1'
   for (const kind of kinds) makeKey(join(folder, `host_${kind}`), kind)
   const keyFile = makeKey(join(folder, 'id_test'))
   const authorized = join(folder, 'authorized_keys')
@@ -69,7 +74,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       config,
       [
         ...(options.config ?? []),
-        `ListenAddress 127.0.0.1:${port}`,
+        `ListenAddress ${address}:${port}`,
         ...kinds.map((kind) => `HostKey ${join(folder, `host_${kind}`)}`),
         `AuthorizedKeysFile ${authorized}`,
         `PidFile ${join(folder, 'sshd.pid')}`,
@@ -86,7 +91,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       ].join('\n'),
     )
     const log = join(folder, 'sshd.log')
-    const child = spawn(program, ['-D', '-f', config, '-E', log], { stdio: 'ignore' })
+    const argv: [string, ...string[]] = [program, '-D', '-f', config, '-E', log]
+    const [first, ...rest] = options.within?.(argv) ?? argv
+    const child = spawn(first, rest, { stdio: 'ignore' })
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     const readLog = (): string => (existsSync(log) ? readFileSync(log, 'utf8') : '')
     const up = await waitFor(() => child.exitCode !== null || readLog().includes('Server listening'))
@@ -102,7 +109,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       keyFile,
       knownHosts(wanted = kinds) {
         const file = join(folder, `known_hosts.${wanted.join('.')}`)
-        const lines = wanted.map((kind) => `[127.0.0.1]:${port} ${publicKeyOf(join(folder, `host_${kind}`))}`)
+        const lines = wanted.map((kind) => `[${address}]:${port} ${publicKeyOf(join(folder, `host_${kind}`))}`)
         writeFileSync(file, `${lines.join('\n')}\n`)
         return file
       },
