@@ -17,7 +17,7 @@ describe('promise 7: nobody and nothing is stranded when a runner leaves', () =>
   })
 
   test('a job is either seen by the leaving runner, or its publisher sees that the runner leaves', async () => {
-    const rounds = 40
+    const rounds = 25
     let seen = 0
     let runner: TestRunner | undefined
     for (let round = 0; round < rounds; round++) {
