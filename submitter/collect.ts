@@ -4,7 +4,7 @@ import type { Answer } from '../contract/protocol.ts'
 import { readDescription } from '../contract/read-description.ts'
 import { deliver, keepMsFor } from './deliver.ts'
 import { jobFile } from './dropbox.ts'
-import { finishUnsent } from './finish-unsent.ts'
+import { finishUnsent, giveToOwner } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { appendEvents, deliveryBegan } from './journal.ts'
 import { JobReceiver } from './receive-job.ts'
@@ -108,8 +108,12 @@ async function forget(
   const finished = gateway.files.exists(jobFile(gateway, name).finished)
     ? readSubmitted(gateway, name, 'finished')
     : undefined
-  if ((finished !== undefined && finished !== 'raw' && finished.hpc.id === id) || deliveryBegan(gateway, id))
-    return clean(id, key, 0)
+  if (finished !== undefined && finished !== 'raw' && finished.hpc.id === id) {
+    giveToOwner(gateway, finished.hpc)
+    const status = (finished.job as { status?: unknown } | undefined)?.status
+    return clean(id, key, status === 'ok' ? 0 : gateway.config.keepFailedMs)
+  }
+  if (deliveryBegan(gateway, id)) return clean(id, key, 0)
   report.trouble.push(`"${name}.job.submitted" is gone; the result of ${id} is kept at the site`)
   appendEvents(gateway, [{ event: 'kept', id, name }])
   return clean(id, key, gateway.config.keepFailedMs)

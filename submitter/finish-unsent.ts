@@ -1,6 +1,7 @@
 /** Results of jobs that end here, without a site: refused, expired, cancelled before they were sent. */
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
+import { O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import { clearName, jobFile, moveAside } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { unsentBlock } from './job-block.ts'
@@ -32,13 +33,18 @@ export function renameToFinished(gateway: Gateway, lock: Lock, hpc: HpcNode): vo
   files.os.renameSync(paths.submitted, paths.finished)
   files.syncFolder(gateway.config.dropbox)
   clearName(gateway, paths.cancel)
-  if (gateway.uid === 0 && hpc.owner.uid !== 0) {
-    const fd = files.os.openSync(paths.finished, 'r')
-    try {
-      files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
-    } finally {
-      files.os.closeSync(fd)
-    }
+  giveToOwner(gateway, hpc)
+}
+
+/** Where we may: the result is its owner's. Safe to repeat, for a pass that died right before it. */
+export function giveToOwner(gateway: Gateway, hpc: HpcNode): void {
+  if (gateway.uid !== 0 || hpc.owner.uid === 0) return
+  const { files } = gateway
+  const fd = files.os.openSync(jobFile(gateway, hpc.name).finished, O_RDONLY | O_NOFOLLOW)
+  try {
+    files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
+  } finally {
+    files.os.closeSync(fd)
   }
 }
 

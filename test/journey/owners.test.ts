@@ -83,6 +83,28 @@ test('HB-29: a result is its owner’s, ours is ours', options, () => {
   assert.equal(readFileSync(world.out('ours'), 'utf8'), 'secret')
 })
 
+test(
+  'HB-29: a pass that died between its last rename and giving the result away is made good by the next',
+  options,
+  async () => {
+    dropTheirs('kept', join(world.dir, 'in', 'mine'), join(theirs, 'kept'))
+    assert.equal((await world.tick()).code, 0)
+    await world.drained()
+    const path = join(world.dropbox, 'kept.job.finished')
+    // what the dead pass would have left: its key at the site, and the result still ours
+    const ran = await world.tick('--nocleanup')
+    assert.equal(ran.code, 0, ran.stderr)
+    chownSync(path, 0, 0)
+    const done = join(world.workspace, 'done', readFileSync(join(world.dropbox, '.hpc', 'uuid'), 'utf8').trim())
+    const { hpc } = world.finished('kept')
+    writeFileSync(join(done, hpc.key), '')
+    world.drop('next', 'script: true\n')
+    assert.equal((await world.go()).code, 0)
+    assert.equal(statSync(path).uid, uid)
+    assert.deepEqual(world.jobsLeft(), [])
+  },
+)
+
 test('HB-05: what was swapped while the job ran is judged again at delivery', options, async () => {
   dropTheirs('swapped', join(world.dir, 'in', 'mine'), join(theirs, 'deep'))
   assert.equal((await world.tick()).code, 0)
