@@ -104,6 +104,11 @@ export function readRegular(
 const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
 const abandonedMs = 3_600_000
 
+/** Names that we give to what is not finished. */
+export function isTemporary(name: string): boolean {
+  return temporaryPattern.test(name)
+}
+
 /** Temporary names of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
 export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {
   const { files, clock, config } = gateway
@@ -113,7 +118,7 @@ export function sweepTemporaries(gateway: Gateway, names: readonly string[]): vo
     ...files.list(locks).map((name) => join(locks, name)),
   ]
   for (const path of paths) {
-    if (!temporaryPattern.test(basename(path))) continue
+    if (!isTemporary(basename(path))) continue
     const found = files.stat(path)
     if (found !== undefined && found.uid === gateway.uid && clock.now() - found.mtimeMs > abandonedMs)
       files.removeTree(path)

@@ -61,6 +61,5 @@ export function statePaths(state: string) {
     site: (name: string) => join(state, 'sites', `${name}.json`),
     sites: join(state, 'sites'),
     withdraw: join(state, 'withdraw'),
-    configCache: join(state, 'config-cache'),
   }
 }

@@ -10,8 +10,9 @@ import { identifyProcess, openForWriting } from '../system/process.ts'
 import { readTextAndMode } from '../system/read-text.ts'
 import { groupsOf, userName } from '../system/users.ts'
 import type { Config, Site } from './config.ts'
+import { configCache, configCacheFolder } from './config-cache.ts'
 import { type LoadedConfig, loadConfig } from './config-file.ts'
-import { type Gateway, type Options, type Progress, statePaths } from './gateway.ts'
+import type { Gateway, Options, Progress } from './gateway.ts'
 import { readPrograms } from './programs.ts'
 import { localTransport } from './transport/local.ts'
 import type { SshSettings } from './transport/ssh-route.ts'
@@ -31,6 +32,7 @@ export function readConfig(explicit: string | undefined): Promise<LoadedConfig> 
     packageDir,
     readFile: readTextAndMode,
     version,
+    cache: configCache(new Files(realOs), configCacheFolder(homedir(), process.env), process.geteuid?.() ?? 0),
   })
 }
 
@@ -112,9 +114,4 @@ function makeTransport(site: Site): Transport {
       return loaded.connect()
     },
   }
-}
-
-/** Where parsed configs are kept; for loadConfig's `cache`. */
-export function configCachePath(config: Config): string {
-  return statePaths(config.state).configCache
 }

@@ -1,11 +1,12 @@
 /** One pass over the dropbox and all sites. A crash between any two lines loses nothing: the next pass reads the files and goes on. */
 import type { HpcError } from '../contract/errors.ts'
 import { remember } from '../system/remember.ts'
-import { type Accepted, accept } from './accept.ts'
-import { attendSite, type Sessions } from './attend-site.ts'
+import type { Accepted } from './accept.ts'
+import type { Sessions } from './attend-site.ts'
 import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { waitForLock, withLock } from './lock.ts'
+import { nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
 import { sitesToAsk } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { SiteReport } from './site-pass.ts'
@@ -26,17 +27,10 @@ const confirmPatienceMs = 10_000
 export async function tick(gateway: Gateway, sessions: Sessions = () => undefined): Promise<TickReport> {
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
-  const accepted = await withLock(gateway, 'accept', busy, (lock) =>
-    accept({
-      gateway,
-      lock,
-      uuid,
-      turns: new Turns(gateway),
-      failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
-      findTemplate: remember((script: string) => findTemplate(gateway, script)),
-    }),
-  )
+  const accepted = nothingToAccept(gateway) ? nothingAccepted() : await acceptAll(gateway, uuid, busy)
   const asked = sitesToAsk(gateway)
+  if (asked.length === 0) return { accepted, sites: [], errors: [], busy }
+  const { attendSite } = await import('./attend-site.ts')
   const passes = await Promise.allSettled(
     asked.map((site) => attendSite(gateway, uuid, site, accepted, busy, sessions)),
   )
@@ -52,4 +46,19 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
     }
   }
   return { accepted, sites, errors, busy }
+}
+
+/** What reads descriptions and renders templates is loaded when there is something to read: most passes of a cron find nothing. */
+async function acceptAll(gateway: Gateway, uuid: string, busy: string[]): Promise<Accepted | undefined> {
+  const { accept } = await import('./accept.ts')
+  return withLock(gateway, 'accept', busy, (lock) =>
+    accept({
+      gateway,
+      lock,
+      uuid,
+      turns: new Turns(gateway),
+      failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
+      findTemplate: remember((script: string) => findTemplate(gateway, script)),
+    }),
+  )
 }
