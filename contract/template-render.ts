@@ -15,7 +15,7 @@ interface Written {
 
 /** For a POSIX shell: any value may stand nearly anywhere. */
 export function renderShell(template: Template, nodes: readonly TemplateNode[], pieces: readonly Piece[]): string {
-  const reading = readTemplate(template, nodes)
+  const reading = readingOf(template, nodes)
   const raw = pieces.flatMap((piece) => (piece.bound !== undefined && piece.node.raw ? itemsOf(piece.bound.value) : []))
   const prefix = freePrefix([template.text, ...raw].join('\n'))
   const names = new Map<string, string>()
@@ -31,6 +31,17 @@ export function renderShell(template: Template, nodes: readonly TemplateNode[], 
   const script = body.slice(0, top) + bindings + body.slice(top)
   refuseMisread(template, script, written, reading, (at) => (at < top ? at : at + bindings.length))
   return script
+}
+
+const readings = new WeakMap<readonly TemplateNode[], TemplateReading>()
+
+/** What the shell makes of the template itself is the same for all jobs. */
+function readingOf(template: Template, nodes: readonly TemplateNode[]): TemplateReading {
+  const known = readings.get(nodes)
+  if (known !== undefined) return known
+  const reading = readTemplate(template, nodes)
+  readings.set(nodes, reading)
+  return reading
 }
 
 /** For any other interpreter, whose quoting is unknown here: only values pass that need none. */

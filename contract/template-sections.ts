@@ -29,7 +29,7 @@ export function runSections(
   values: ReadonlyMap<string, BoundValue>,
   missing: (node: ValueNode) => Error,
 ): readonly Piece[] {
-  const known: TemplateNode[] = []
+  const { known, run } = programFor(nodes)
   const pieces: Piece[] = []
   const helpers = {
     literal(index: number) {
@@ -44,17 +44,33 @@ export function runSections(
       for (const scope of scopesOf(known[index] as SectionNode, bound, this)) options.fn(scope)
     },
   }
+  run(scopeOf(values), { helpers })
+  return pieces
+}
+
+interface Program {
+  readonly known: readonly TemplateNode[]
+  readonly run: (scope: Scope, options: { helpers: Record<string, (...args: never[]) => void> }) => string
+}
+
+const programs = new WeakMap<readonly TemplateNode[], Program>()
+
+/** Compiled once for all that is rendered from these nodes. */
+function programFor(nodes: readonly TemplateNode[]): Program {
+  const made = programs.get(nodes)
+  if (made !== undefined) return made
+  const known: TemplateNode[] = []
   const engine = Handlebars.create()
   for (const name of Object.keys(engine.helpers)) engine.unregisterHelper(name)
-  const knownHelpers = { literal: true, value: true, section: true }
   const run = engine.compile(programOf(nodes, known), {
-    knownHelpers,
+    knownHelpers: { literal: true, value: true, section: true },
     knownHelpersOnly: true,
     noEscape: true,
     data: false,
   })
-  run(scopeOf(values), { helpers })
-  return pieces
+  const program = { known, run }
+  programs.set(nodes, program)
+  return program
 }
 
 /** The scopes a section's body runs in: none, the one around it, or one per item, in which the list's name is the item. */

@@ -8,7 +8,7 @@ import { possibleReader } from './template-programs.ts'
 import { readTemplate } from './template-reading.ts'
 import { renderOther, renderShell } from './template-render.ts'
 import { type Piece, runSections } from './template-sections.ts'
-import { lineOf, parseTemplate, type Template, templateError } from './template-syntax.ts'
+import { lineOf, parseTemplate, type Template, type TemplateNode, templateError } from './template-syntax.ts'
 import { type BoundValue, itemsOf, unwritable } from './template-values.ts'
 import { parseDurationMs } from './units.ts'
 
@@ -17,7 +17,7 @@ export { argEnvironment, type BoundValue, bindValues, type ValueSources } from '
 
 /** The finished script. Throws a permanent error that names the template's line and the value when it cannot be written. */
 export function renderTemplate(template: Template, values: ReadonlyMap<string, BoundValue>): string {
-  const nodes = parseTemplate(template)
+  const nodes = nodesOf(template)
   if (nodes.every((node) => node.kind === 'literal')) return nodes.map(({ text }) => text).join('')
   const pieces = runSections(nodes, values, ({ name, at }) => {
     const problem = `${quoted(name)} has no value${didYouMean(name, values.keys())}`
@@ -25,6 +25,20 @@ export function renderTemplate(template: Template, values: ReadonlyMap<string, B
   })
   refuseUnwritable(template, pieces)
   return isForPosixShell(template.text) ? renderShell(template, nodes, pieces) : renderOther(template, pieces)
+}
+
+const parsed = new Map<string, readonly TemplateNode[]>()
+const parsedAtMost = 64
+
+/** Read once for all jobs of a script; what is made from the nodes is kept with them. A gateway has few templates, and small ones. */
+function nodesOf(template: Template): readonly TemplateNode[] {
+  const key = `${template.name}\0${template.text}`
+  const known = parsed.get(key)
+  if (known !== undefined) return known
+  const nodes = parseTemplate(template)
+  if (parsed.size >= parsedAtMost) parsed.clear()
+  parsed.set(key, nodes)
+  return nodes
 }
 
 /** The time the template's author expects a job to take: `# hpc: time=20m` as its first line, or as the line after `#!`. */

@@ -1,6 +1,5 @@
 /** One conversation with a submitter: requests in, answers out, until stdin ends. Requests are done in order; only `ensure` runs beside. */
 
-import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
 import {
@@ -12,6 +11,7 @@ import {
   type Whereabouts,
 } from '../contract/protocol.ts'
 import { keysIn } from '../contract/spool.ts'
+import { BatchWriter } from '../system/batch-writer.ts'
 import { heldKeys, locate } from './audit.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
@@ -36,8 +36,10 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
       resolve()
     })
   })
+  const answers = new BatchWriter(output)
   const send: Send = async (answer, body) => {
-    if (heard && !output.write(encodeFrame(answer, body))) await Promise.race([once(output, 'drain'), deaf])
+    const room = heard ? answers.write(encodeFrame(answer, body)) : undefined
+    if (room !== undefined) await Promise.race([room, deaf])
   }
   output.write(readyMark)
   const reader = new FrameReader<Request>()
@@ -61,6 +63,8 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
   } finally {
     await conversation.end()
     await send({ type: 'ended' })
+    const room = heard ? answers.flush() : undefined
+    if (room !== undefined) await Promise.race([room, deaf])
   }
 }
 

@@ -1,8 +1,8 @@
 /** One conversation with a site's hpc_queuer over a kept connection: requests go out without waiting, answers find who asked. */
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { describeError, HpcError } from '../contract/errors.ts'
 import { type Answer, encodeFrame, FrameReader, type Request } from '../contract/protocol.ts'
+import { BatchWriter } from '../system/batch-writer.ts'
 import type { Site } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { type Started, startQueuer } from './start-queuer.ts'
@@ -25,6 +25,7 @@ export class Session {
   readonly #gateway: Gateway
   readonly #connection: Connection
   readonly #channel: Channel
+  readonly #requests: BatchWriter
   readonly #waiters = new Map<string, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>()
   /** Called when the site says, between passes, that something is done. */
   onNews: (() => void) | undefined
@@ -47,6 +48,7 @@ export class Session {
     this.site = site
     this.#connection = connection
     this.#channel = started.channel
+    this.#requests = new BatchWriter(started.channel.stdin)
     this.#failed = new Promise((_, reject) => {
       this.#rejectFailed = reject
     })
@@ -88,9 +90,8 @@ export class Session {
   async send(request: Request, body?: Uint8Array): Promise<void> {
     if (this.#fault !== undefined) throw this.#fault
     if (body !== undefined) this.#heardMs = this.#gateway.clock.monotonicMs()
-    if (!this.#channel.stdin.write(encodeFrame(request, body))) {
-      await Promise.race([once(this.#channel.stdin, 'drain'), this.#failed])
-    }
+    const room = this.#requests.write(encodeFrame(request, body))
+    if (room !== undefined) await Promise.race([room, this.#failed])
   }
 
   /** The answer of that type (for that job). Ask before you send. */
@@ -194,7 +195,9 @@ export class Session {
   async close(): Promise<void> {
     clearInterval(this.#watchdog)
     if (this.alive) {
-      this.#channel.stdin.end(encodeFrame({ type: 'end' }))
+      this.#requests.write(encodeFrame({ type: 'end' }))?.catch(() => undefined)
+      this.#requests.flush()?.catch(() => undefined)
+      this.#channel.stdin.end()
       await this.#gateway.clock.within(
         5_000,
         this.#channel.exited.catch(() => undefined),

@@ -1,0 +1,39 @@
+/**
+ * Small pieces written together: a frame of its own each would be a packet, a system call and an encryption each. What is written in one
+ * turn of the event loop leaves at its end, in the order it came, and earlier when there is much of it.
+ */
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+
+const muchBytes = 128 * 1024
+
+export class BatchWriter {
+  readonly #output: Writable
+  #pieces: Uint8Array[] = []
+  #bytes = 0
+  #atTurnsEnd: NodeJS.Immediate | undefined
+
+  constructor(output: Writable) {
+    this.#output = output
+  }
+
+  /** Undefined when there is room for more, else a promise of it, which rejects when the output breaks meanwhile. */
+  write(piece: Uint8Array): Promise<unknown> | undefined {
+    this.#pieces.push(piece)
+    this.#bytes += piece.length
+    if (this.#bytes >= muchBytes) return this.flush()
+    // a broken output tells its own listeners
+    this.#atTurnsEnd ??= setImmediate(() => this.flush()?.catch(() => undefined))
+    return undefined
+  }
+
+  flush(): Promise<unknown> | undefined {
+    clearImmediate(this.#atTurnsEnd)
+    this.#atTurnsEnd = undefined
+    if (this.#pieces.length === 0) return undefined
+    const all = this.#pieces.length === 1 ? this.#pieces[0] : Buffer.concat(this.#pieces, this.#bytes)
+    this.#pieces = []
+    this.#bytes = 0
+    return this.#output.write(all) ? undefined : once(this.#output, 'drain')
+  }
+}
