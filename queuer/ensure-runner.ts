@@ -1,7 +1,7 @@
 /** Keeping enough runners queued: settle, repair, count, decide, submit; lane by lane, with one question to the scheduler for all. */
 import { describeError } from '../contract/errors.ts'
 import { keysIn, parseIdentity, turnOfKey } from '../contract/spool.ts'
-import type { LaneHealth, LaneReport, LaneShape } from '../contract/spool-records.ts'
+import type { LaneHealth, LaneReport, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
 import type { Allocation, Answer, Scheduler } from '../scheduler/scheduler.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
 import { seatedRunners } from '../spool/seat.ts'
@@ -43,8 +43,13 @@ function countRunners(queuer: Queuer, lane: string, allocations: readonly Alloca
     const nonce = parseIdentity(identity)?.nonce
     const started = runners.filter((runner) => runner.nonce === nonce)
     if (started.length === 0 || state === 'pending') return true
-    return started.some(({ runner, end }) => end === undefined && !leaving.has(runner))
+    return started.some(({ runner, end }) => (end === undefined && !leaving.has(runner)) || mayComeAgain(end))
   }).length
+}
+
+/** A runner that was ended from outside, in an allocation that lives: the scheduler may just be starting it anew (a requeue). */
+function mayComeAgain(end: RunnerEnd | undefined): boolean {
+  return end?.how === 'signal' || end?.how === 'dead'
 }
 
 function countKeys(

@@ -309,12 +309,11 @@ test('readDescription() finds all problems at once, in the order of the file', (
   )
 })
 
-test('readDescription() stays quick on large files full of mistakes', () => {
-  const began = performance.now()
-  refused(`script: x\ninput_map:\n${Array.from({ length: 50_000 }, (_, i) => `  k${i}: x\n`).join('')}`)
-  refused(`script: x\nnote: ${'['.repeat(500_000)}`)
-  refused(`${'scripu'.repeat(100_000)}: x`)
-  assert.ok(performance.now() - began < 3000)
+test('readDescription() tells of large files full of mistakes in a bounded number of sentences', () => {
+  const many = refused(`script: x\ninput_map:\n${Array.from({ length: 50_000 }, (_, i) => `  k${i}: x\n`).join('')}`)
+  assert.equal(many.length, 100)
+  assert.equal(refused(`script: x\nnote: ${'['.repeat(500_000)}`).length, 1)
+  assert.ok(refused(`${'scripu'.repeat(100_000)}: x`).length <= 2)
 })
 
 test('readDescription() pollutes no prototype', () => {
