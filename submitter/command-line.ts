@@ -156,6 +156,15 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
           .example('$0 trust carbonate', 'once per site, before the first tick'),
       (args) => set(() => trustWith(args))(),
     )
+    .command(
+      'report',
+      'jobs per allocation, queue wait, and the wait that batching saved',
+      (y) =>
+        y
+          .option('json', { type: 'boolean', describe: 'print as JSON' })
+          .example('$0 report', 'what the log in state: still knows of'),
+      (args) => set(() => reportWith(args))(),
+    )
     .demandCommand(1, 'Name a command.')
     .recommendCommands()
     .strict()
@@ -261,4 +270,10 @@ async function trustWith(
     })
   }
   return trustCommand(site, args.fingerprint)
+}
+
+async function reportWith(args: Common & { json?: boolean | undefined }): Promise<number> {
+  const { reportCommand } = await import('./report-command.ts')
+  const { gateway } = await openGateway(args)
+  return reportCommand(gateway, args.json === true)
 }

@@ -11,7 +11,7 @@ import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import { publishSubmitted, renameToFinished } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { type JobBlock, verdictOf } from './job-block.ts'
-import { appendEvents } from './journal.ts'
+import { appendEvents, type JournalEntry } from './journal.ts'
 import type { Lock } from './lock.ts'
 import type { JobReceiver, Received } from './receive-job.ts'
 import { destinationsOf, release } from './reservations.ts'
@@ -32,7 +32,7 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   for (const dir of new Set(receiver.outputs.map(({ destination }) => dirname(destination)))) files.syncFolder(dir)
   renameToFinished(gateway, lock, hpc)
   release(gateway, hpc.id, destinationsOf(receiver.description))
-  appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status }])
+  appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status, ...ranAs(receiver) }])
   return block
 }
 
@@ -76,6 +76,13 @@ function blockOf(gateway: Gateway, submitted: Submitted, receiver: JobReceiver):
     ...(record.warnings.length > 0 ? { warnings: record.warnings } : {}),
     ...(keepMsFor(gateway, status, receiver) > 0 ? { kept: keptAt(gateway, hpc) } : {}),
   }
+}
+
+/** For `report`: which allocation ran it, and what it waited for. */
+function ranAs({ record, publishedAt }: JobReceiver): Pick<JournalEntry, 'ran'> {
+  if (record === undefined || record.start === null || record.end === null || publishedAt === undefined) return {}
+  const runMs = Math.max(0, Date.parse(record.end) - Date.parse(record.start))
+  return { ran: { runner: record.runner, queued: publishedAt, start: record.start, runMs } }
 }
 
 /** What a job leaves at the site stays there a while when it failed, and when a stream was too long to come whole. */

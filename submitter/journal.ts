@@ -14,13 +14,18 @@ export type JournalEvent =
   | 'cancelled'
   | 'kept'
 
+export interface JournalEntry {
+  readonly event: JournalEvent
+  readonly id: string
+  readonly name: string
+  readonly note?: string
+  /** Of a delivered job whose script ran: by whom, how long it waited at the site for that and how long it ran. */
+  readonly ran?: { readonly runner: string; readonly queued: string; readonly start: string; readonly runMs: number }
+}
+
 const rotateBytes = 16 * 1024 * 1024
 
-export function appendEvents(
-  gateway: Gateway,
-  events: readonly { event: JournalEvent; id: string; name: string; note?: string }[],
-  durable = false,
-): void {
+export function appendEvents(gateway: Gateway, events: readonly JournalEntry[], durable = false): void {
   if (events.length === 0) return
   const { files, clock } = gateway
   const path = statePaths(gateway.config.state).log
@@ -40,4 +45,17 @@ export function deliveryBegan(gateway: Gateway, id: string): boolean {
   const path = statePaths(gateway.config.state).log
   const needle = `"event":"delivering","id":"${id}"`
   return [path, `${path}.1`].some((one) => gateway.files.readText(one)?.includes(needle) === true)
+}
+
+/** All entries the log still holds, the oldest first; a line that a crash cut short is passed over. */
+export function readJournal(gateway: Gateway): (JournalEntry & { readonly at: string })[] {
+  const path = statePaths(gateway.config.state).log
+  const lines = [`${path}.1`, path].flatMap((one) => (gateway.files.readText(one) ?? '').split('\n'))
+  return lines.flatMap((line) => {
+    try {
+      return line === '' ? [] : [JSON.parse(line) as JournalEntry & { at: string }]
+    } catch {
+      return []
+    }
+  })
 }

@@ -122,7 +122,7 @@ test('P-HB-30: a clock that jumps between passes costs nothing: not a lock, not 
   assert.deepEqual(world.jobsLeft(), [])
 })
 
-test('HB-39 HB-18: a folder with dropbox/ and templates/ and no config is served as it stands, without a network', async (t) => {
+test('AR-01 HB-39 HB-18: a folder with dropbox/ and templates/ and no config is served as it stands, without a network', async (t) => {
   const place = join(world.dir, 'check.submitted', 'out')
   mkdirSync(join(place, 'dropbox'), { recursive: true })
   mkdirSync(join(place, 'templates'))

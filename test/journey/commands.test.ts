@@ -17,7 +17,7 @@ const with_ = (...args: string[]) => world.cli([...args, '--config', world.confi
 test('every command has help with an example, and an unknown one is told with the nearest', async () => {
   const help = await world.cli(['--help'])
   assert.equal(help.code, 0)
-  for (const command of ['tick', 'watch', 'submit', 'status', 'check', 'render', 'deploy', 'trust']) {
+  for (const command of ['tick', 'watch', 'submit', 'status', 'check', 'render', 'deploy', 'trust', 'report']) {
     assert.match(help.stdout, new RegExp(`hpc-submitter ${command}`))
     const one = await world.cli([command, '--help'])
     assert.equal(one.code, 0, command)
@@ -112,6 +112,15 @@ test('status tells what waits and why, what is under way, what is done; and what
   await world.drained()
   await world.tick()
   assert.match((await with_('status', 'running')).stdout, /^running +done +here +ok: processed OK/m)
+})
+
+test('HB-33: report tells the jobs of each allocation and the wait that was saved', async () => {
+  const ran = await with_('report')
+  assert.equal(ran.code, 0, ran.stderr)
+  assert.match(ran.stdout, /^ +\d+ jobs {2}waited \S+ +ran \S+ +default-/m)
+  assert.match(ran.stdout, /jobs delivered, \d+ of them ok; \d+ allocations/)
+  const json = JSON.parse((await with_('report', '--json')).stdout) as { jobs: number; allocations: unknown[] }
+  assert.ok(json.jobs > 0 && json.allocations.length > 0)
 })
 
 test('check says what is fine with exit 0, and what is not with a hint: 78 for the gateway itself', async () => {
