@@ -60,6 +60,16 @@ theCluster('allocations', { concurrency: 5 }, () => {
     await place.drained()
   })
 
+  it('P-MI-03: check names a lane whose queue the site does not have, and the queues it has', async () => {
+    const place = lab({ lane: '{queue: nosuch, time: 1h}' })
+    const ran = await place.cli(['check', '--config', place.configFile])
+    assert.equal(ran.code, 69, ran.stderr)
+    assert.match(
+      ran.stdout,
+      /BAD {3}lane default: there is no queue "nosuch"\n +→ queues here: .*general.*lanes\.default\.queue/,
+    )
+  })
+
   for (const [what, lane, words] of [
     ['an unknown partition', '{queue: nosuch, time: 1h}', /Invalid partition name specified/],
     [

@@ -117,7 +117,7 @@ while len(seen) < count:
     assert.equal((load(readFileSync(join(world.dropbox, `${name}.job.finished`), 'utf8')) as Result).job.status, 'ok')
 })
 
-test('HB-32: a pass that nothing can be accepted in (a dropbox that is away) ends with 78 or 75 and says what to do', async () => {
+test('HB-32 P-HB-27: a pass that nothing can be accepted in (a dropbox that is away) ends with 78 or 75 and says what to do', async () => {
   renameSync(world.dropbox, `${world.dropbox}.away`)
   const gone = await world.tick()
   assert.equal(gone.code, 78, gone.stderr)

@@ -51,7 +51,7 @@ async function stoppedPass(): Promise<ReturnType<typeof spawn>> {
   return child
 }
 
-test('HB-14: while one pass is at work a second takes what is free, and ends with 0', async () => {
+test('HB-14 P-GW-05: while one pass stands still a second takes what is free, and ends with 0', async () => {
   const first = await stoppedPass()
   world.drop('meanwhile', 'script: true\n')
   const second = await world.tick()

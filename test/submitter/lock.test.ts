@@ -101,7 +101,7 @@ test('waitForLock() waits for short work, and gives up after its patience', asyn
   assert.equal(existsSync(join(folder, 'wait.lock')), false)
 })
 
-test('Lock.check() notices that its folder was replaced', async () => {
+test('P-GW-05: Lock.check() notices that its folder was replaced, and stops the pass before its next rename', async () => {
   const lock = await taken(gateway, 'gone')
   writeFileSync(join(folder, 'gone.lock', 'holder.json'), '{"nonce":"someone"}')
   assert.throws(() => lock.check(), /another process has it/)

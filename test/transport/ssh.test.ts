@@ -104,7 +104,7 @@ if (noSshd !== false) {
       await accepts({ known_hosts: file(`${here()} ${sshd.hostKey('rsa')}`) })
     })
 
-    test('HB-15: an unknown key ends the connection, before any login', async () => {
+    test('HB-15 P-HB-02 P-GW-01: an unknown key ends the connection, before any login', async () => {
       const known_hosts = file(`@cert-authority * ${sshd.hostKey('ed25519')}`)
       const error = await refusal({ known_hosts })
       assert.equal(error.code, 'denied')
