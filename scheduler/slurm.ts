@@ -6,8 +6,9 @@
  */
 
 import { HpcError, quoted } from '../contract/errors.ts'
-import { renderDuration } from '../contract/units.ts'
 import type { Allocation, AllocationState, Answer, Command, Reply, Scheduler, Submission } from './scheduler.ts'
+import { verdictOn } from './slurm-refusals.ts'
+import { states, waitOf } from './slurm-states.ts'
 
 /** Between fields and after each record: reasons hold blanks, commas and plugin text, comments of the user's other jobs hold anything. */
 const fieldEnd = '\x1f'
@@ -168,148 +169,6 @@ export const slurm: Scheduler = {
 
 // ---------------------------------------------------------------- states and reasons
 
-/** Every state `squeue %T` can print (slurm_protocol_defs.c, job_state_string). What is not here is unknown: neither running nor gone. */
-const states: Readonly<Record<string, AllocationState | 'finished'>> = {
-  PENDING: 'pending',
-  CONFIGURING: 'pending', // nodes are booting for it
-  REQUEUED: 'pending',
-  REQUEUE_FED: 'pending',
-  REQUEUE_HOLD: 'pending',
-  RESV_DEL_HOLD: 'pending',
-  SPECIAL_EXIT: 'pending', // requeued and held
-  EXPEDITING: 'pending', // requeued to run as soon as possible, 25.05
-  RUNNING: 'running',
-  RESIZING: 'running',
-  SIGNALING: 'running',
-  STOPPED: 'running', // SIGSTOP: keeps its nodes, and the runner comes back
-  SUSPENDED: 'running', // gives its nodes to another job for a while, and the runner comes back
-  COMPLETING: 'ending',
-  STAGE_OUT: 'ending',
-  BOOT_FAIL: 'finished',
-  CANCELLED: 'finished',
-  COMPLETED: 'finished',
-  DEADLINE: 'finished',
-  FAILED: 'finished',
-  NODE_FAIL: 'finished',
-  OUT_OF_MEMORY: 'finished',
-  PREEMPTED: 'finished',
-  TIMEOUT: 'finished',
-  REVOKED: 'unknown', // a federation started it on another cluster: it runs where we do not look
-}
-
-interface Wait {
-  readonly partition: string
-  readonly limit: string
-  readonly lane: string
-  readonly id: string
-}
-
-/** Why an allocation waits: the reason, whether it can never start unless somebody acts on *it*, and what to do. First match counts. */
-const waits: readonly (readonly [RegExp, 'stuck' | 'waits', (wait: Wait) => string])[] = [
-  [
-    /^PartitionTimeLimit$/,
-    'stuck',
-    (wait) =>
-      `time ${readableLimit(wait.limit)} is above the limit of partition ${wait.partition}: lower lanes.${wait.lane}.time`,
-  ],
-  [
-    /^PartitionNodeLimit$/,
-    'stuck',
-    (wait) => `the number of nodes is outside the limits of partition ${wait.partition}: change lanes.${wait.lane}`,
-  ],
-  [
-    // Also shown for a moment right after a submission that then gets a better reason, so not a proof.
-    /^PartitionConfig$/,
-    'waits',
-    (wait) => `partition ${wait.partition} does not take such an allocation now: see lanes.${wait.lane}.queue and time`,
-  ],
-  [
-    /^PartitionDown$/,
-    'waits',
-    (wait) => `the site has set partition ${wait.partition} down: it starts when the site brings it up`,
-  ],
-  [
-    /^PartitionInactive$/,
-    'waits',
-    (wait) => `the site has made partition ${wait.partition} inactive: it starts when the site brings it back`,
-  ],
-  [
-    /^(BadConstraints|Constraints)$/,
-    'stuck',
-    (wait) => `no node fits its constraints: correct gres, memory and options of lanes.${wait.lane}`,
-  ],
-  [
-    /^DependencyNeverSatisfied$/,
-    'stuck',
-    () => 'what it depends on can no longer happen: take the dependency out of the options',
-  ],
-  [/^JobHeldUser$/, 'stuck', (wait) => `it is held by the user: release it (scontrol release ${wait.id})`],
-  [/^JobHeldAdmin$/, 'stuck', () => 'it is held by an administrator of the site: ask them'],
-  [/^JobHoldMaxRequeue$/, 'stuck', () => 'it was requeued too often and is held: cancel it'],
-  [
-    /requeued held|held state/i,
-    'stuck',
-    (wait) => `its start failed and it is held: look for a sick node, then scontrol release ${wait.id} or cancel it`,
-  ],
-  [/^InvalidAccount$/, 'stuck', () => 'its account is not valid: correct --account in scheduler.options'],
-  [/^AccountNotAllowed$/, 'stuck', (wait) => `its account may not use partition ${wait.partition}: correct --account`],
-  [
-    /^(InvalidQOS|QOSNotAllowed)$/,
-    'stuck',
-    (wait) => `its QOS is not valid in partition ${wait.partition}: correct --qos`,
-  ],
-  [
-    /^Reservation(Deleted|Invalid)$/,
-    'stuck',
-    () => 'its reservation is gone: correct --reservation in scheduler.options',
-  ],
-  [/^DeadLine$/, 'stuck', () => 'it can no longer end before its deadline: take --deadline out of the options'],
-  [
-    /^MaxMemPerLimit$/,
-    'stuck',
-    (wait) => `it asks for more memory than the site allows: lower lanes.${wait.lane}.memory`,
-  ],
-  [
-    /^(QOS|Assoc)Max.*Per(Job|Node)(Limit)?$|^(QOS|Assoc)Max(Wall|Cpu).*PerJobLimit$|^(QOS|Association)TimeLimit$/,
-    'stuck',
-    (wait) => `one allocation may not ask for that much: lower time, memory or gres of lanes.${wait.lane}`,
-  ],
-  [/^QOSMin/, 'stuck', (wait) => `its QOS wants larger allocations: raise gres, memory or cpus of lanes.${wait.lane}`],
-  [
-    /^(QOS|Assoc)Grp.*Minutes/,
-    'waits',
-    () => 'the share of its account or QOS is used up: it starts when the site grants more or the period ends',
-  ],
-  [
-    /^(QOS|Assoc)Grp|^AssocMaxJobs|^AssocMaxSubmit|^QOSMax|^Max.*Per(Account|User)/,
-    'waits',
-    () => 'a limit of its user, account or QOS is reached: it starts when other jobs end',
-  ],
-  [
-    /^(QOS|Association|Accounting)/,
-    'waits',
-    () => 'a limit of its account or QOS is reached: it starts when other jobs end',
-  ],
-  [
-    /^ReqNodeNotAvail/,
-    'waits',
-    () => 'nodes it needs are down or reserved, often for maintenance: a shorter lane may still fit before it',
-  ],
-  [
-    /DOWN, DRAINED or reserved/,
-    'waits',
-    () => 'its nodes are down, drained or promised to other jobs: it starts when they come back',
-  ],
-  [/^(SystemFailure|NodeDown)$/, 'waits', () => 'the site has trouble with its nodes'],
-  [/^Licenses$/, 'waits', () => 'the licenses it needs are in use'],
-]
-
-/** What we say about a reason; nothing for the everyday ones (Resources, Priority, Dependency, BeginTime). */
-function waitOf(reason: string, wait: Wait): { stuck: boolean; hint: string } | undefined {
-  const row = waits.find(([pattern]) => pattern.test(reason))
-  return row === undefined ? undefined : { stuck: row[1] === 'stuck', hint: row[2](wait) }
-}
-
 interface Row {
   readonly state: string
   readonly reason: string
@@ -344,16 +203,6 @@ function allocation(nativeId: string, identity: string, state: AllocationState, 
       : {}),
   }
 }
-
-/** `8:00:00` → `8h`, `1-02:30:00` → `1d2h30m`; as it stands when it is no time (`UNLIMITED`). */
-function readableLimit(limit: string): string {
-  const match = /^(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)$/.exec(limit.trim())
-  if (match === null) return limit.trim()
-  const [d, h, m, s] = match.slice(1).map((part) => Number(part ?? 0)) as [number, number, number, number]
-  return renderDuration((((d * 24 + h) * 60 + m) * 60 + s) * 1000)
-}
-
-// ---------------------------------------------------------------- replies
 
 /** `123`, of an array `123_4` or `123_[1-9%2]`, of a heterogeneous job `123+1`. */
 const nativeIdForm = /^\d{1,10}(?:_(?:\d{1,10}|\[[\d,\-:%.]+\]))?(?:\+\d{1,4})?$/
@@ -396,57 +245,6 @@ function submittedId(stdout: string): string | undefined {
   const ids = new Set(found.map((match) => match[1]))
   return ids.size === 1 ? [...ids][0] : undefined
 }
-
-/**
- * After a failed sbatch the job may exist all the same: with the controller hung, 22.05.8 said "Socket timed out" and the job ran later.
- * The controller's own refusals, and errors sbatch finds before it calls, leave nothing behind; each row says whether only a change of
- * config can help. What is not listed is ambiguous.
- */
-const refusals: readonly (readonly [RegExp, 'permanent' | 'passing'])[] = [
-  // The controller's answers (slurm_errno.c), after "Batch job submission failed: ".
-  [/Invalid partition name specified|No partition specified or system default partition/i, 'permanent'],
-  [/Requested node configuration is not available/i, 'permanent'],
-  [/Invalid account or account\/partition combination|Invalid qos specification|Invalid wckey/i, 'permanent'],
-  [
-    /Invalid generic resource \(gres\) specification|Invalid GRES specification|Duplicate generic resource/i,
-    'permanent',
-  ],
-  [/Invalid (feature|license|Trackable RESource|nice|job array) ?/i, 'permanent'],
-  [/Memory (required by task|specification)|(Node|CPU|Task) count specification invalid/i, 'permanent'],
-  [/More processors requested than permitted|Requested nodes not in this partition|Invalid node name/i, 'permanent'],
-  [/Requested time limit is invalid|Invalid time specified|Invalid time limit/i, 'permanent'],
-  [/User's group not permitted to use this partition|Access\/permission denied/i, 'permanent'],
-  [/Requested reservation is invalid|Access denied to requested reservation/i, 'permanent'],
-  [/Job size specification needs to be provided|Job dependency problem|Pathname .* too long/i, 'permanent'],
-  [/Required partition not available \(inactive or drain\)|Partition in DOWN state/i, 'passing'],
-  [/Requested partition configuration not available now|Required node not available/i, 'passing'],
-  [/Job violates accounting\/QOS policy|Requested account has breached|QOSMaxSubmitJob|AssocMaxSubmitJob/i, 'passing'],
-  [/MaxJobCount limit reached|Slurm job queue full|System submissions disabled|presently disabled/i, 'passing'],
-  [/Rate limit exceeded|Licenses currently unavailable|Requested reservation (not usable|is in use)/i, 'passing'],
-  [/I\/O error writing script\/environment to file|Error generating job credential/i, 'passing'],
-  // Found by sbatch itself before it calls the controller.
-  [/does not look like a batch script|Batch script contains DOS line breaks|Batch script is empty/i, 'permanent'],
-  [/unrecognized option|invalid option|requires an argument|option .* is ambiguous|mutually exclusive/i, 'permanent'],
-  [/sbatch: (error|fatal): (Invalid|Bad|Unknown|Unable to parse) /i, 'permanent'],
-  [/Script arguments (are )?not permitted/i, 'permanent'],
-  [/Unable to open file|Could not establish a configuration source|unable to process configuration/i, 'passing'],
-  // slurm_send_recv_controller_msg: this one error means that no connection was ever made, so nothing was sent.
-  [/Unable to contact slurm controller \(connect failure\)/i, 'passing'],
-]
-
-/** Words of trouble on the way. One of them anywhere, and the request may have arrived. Munge can fail on the reply as well as the request. */
-const onTheWay =
-  /timed out|(send|receive|shutdown) failure|Zero Bytes|munge|authentication error|Unexpected message|retrying|Connection (reset|closed|refused)|communication/i
-
-function verdictOn(stderr: string, why: string): Submission {
-  if (onTheWay.test(stderr)) return { outcome: 'ambiguous', why }
-  const failed = /Batch job submission failed: (.*)/.exec(stderr)?.[1]
-  const row = refusals.find(([pattern]) => pattern.test(failed ?? stderr))
-  if (row === undefined) return { outcome: 'ambiguous', why }
-  return { outcome: 'refused', why, permanent: row[1] === 'permanent' }
-}
-
-// ---------------------------------------------------------------- words of a command
 
 function command(words: readonly string[]): Command {
   return { argv: words as [string, ...string[]] }
