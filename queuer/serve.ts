@@ -18,6 +18,7 @@ import { checkSite } from './check.ts'
 import { cleanJob, sweep } from './clean.ts'
 import { collectJob, type Send } from './collect.ts'
 import { ensureRunners } from './ensure-runner.ts'
+import { keepFresh } from './keep-fresh.ts'
 import { ensureLanes } from './lane-files.ts'
 import { look } from './look.ts'
 import { isNewestPass, openPass } from './open-workspace.ts'
@@ -196,7 +197,16 @@ class Conversation {
     if (request.peek) return this.#send(look(this.#queuer, opened))
     ensureLanes(this.#queuer, opened.lanes)
     sweep(this.#queuer)
+    this.#keepFresh()
     return this.#send(look(this.#queuer, opened))
+  }
+
+  #keepFresh(): void {
+    const task = keepFresh(this.#queuer)
+      .then((touched) => this.#queuer.log.debug(`${touched} names touched`))
+      .catch((error: unknown) => this.#queuer.log.warn(`cannot keep the workspace fresh: ${describeError(error)}`))
+      .finally(() => this.#beside.delete(task))
+    this.#beside.add(task)
   }
 
   async #publish(request: Extract<Request, { type: 'publish' }>): Promise<void> {

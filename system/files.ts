@@ -219,6 +219,17 @@ export class Files {
     this.os.mkdirSync(path, { recursive: true, mode })
   }
 
+  /** Sets the times of reading and change, in seconds; false when it has gone, or is not ours to touch. */
+  touch(path: string, atime: number, mtime: number): boolean {
+    try {
+      this.os.utimesSync(path, atime, mtime)
+      return true
+    } catch (error) {
+      if (errno(error) === 'ENOENT' || errno(error) === 'EPERM') return false
+      throw error
+    }
+  }
+
   /** Removes a file or link; false when there was none. */
   remove(path: string): boolean {
     try {
