@@ -26,6 +26,8 @@ const worthAWalkMs = 200
 export interface RunningJob {
   readonly claimed: Claimed
   readonly attempt: AttemptRecord
+  /** The script and all it left behind are gone: its slot can have the next job, while the result of this one is made. */
+  readonly vacated: Promise<void>
   /** Rejects only with what the next job would meet too. */
   readonly ended: Promise<void>
   /** Ends the script; it goes back to the queue. */
@@ -45,6 +47,7 @@ export function attend(runner: Runner, claimed: Claimed, attempt: AttemptRecord,
   return {
     claimed,
     attempt,
+    vacated: attended.vacated,
     ended: attended.seeThrough(),
     interrupt: (cause) => attended.interrupt(cause),
     abandon: () => attended.abandon(),
@@ -63,6 +66,8 @@ class AttendedJob {
   #abandoned = false
   #endedByUs: Ended | undefined
   #stopping: Promise<unknown> | undefined
+  #vacate: () => void = () => undefined
+  readonly vacated: Promise<void>
 
   constructor(runner: Runner, claimed: Claimed, attempt: AttemptRecord, script: Script) {
     this.#runner = runner
@@ -71,6 +76,9 @@ class AttendedJob {
     this.#script = script
     this.#mark = jobMark(claimed.id, attempt.attempt)
     this.#memory = new PeakMemory(this.#mark)
+    this.vacated = new Promise((resolve) => {
+      this.#vacate = resolve
+    })
   }
 
   async seeThrough(): Promise<void> {
@@ -78,12 +86,13 @@ class AttendedJob {
     await this.#script.ended
     this.#over = true
     await this.#stopping
-    if (this.#abandoned) return
     try {
-      await this.#conclude()
+      if (!this.#abandoned) await this.#conclude()
     } catch (error) {
       if (isMachineTrouble(error)) throw error
       this.#giveUp(error)
+    } finally {
+      this.#vacate()
     }
   }
 
@@ -101,6 +110,7 @@ class AttendedJob {
 
   abandon(): void {
     this.#abandoned = true
+    if (this.#over) return
     // a counted exit would make our killing look like the script's own end
     this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#script.session)
   }
@@ -164,6 +174,10 @@ class AttendedJob {
       recordEnd(this.#runner, id, attempt, 'died-alone')
       return returnToQueue(this.#runner, this.#claimed)
     }
+    // an attempt with an exit is finished, whoever finds it: nothing is lost when the next script starts before this result is written
+    this.#vacate()
+    await new Promise((resolve) => setImmediate(resolve))
+    if (this.#abandoned) return
     const peak = this.#memory.bytes
     await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, peak)
     handOver(this.#runner, this.#claimed)

@@ -22,13 +22,19 @@ const allowedPrefixes = [
   'NVIDIA_',
 ]
 
+const kept = new WeakMap<object, Record<string, string>>()
+
+/** Looked through once: reading `process.env` asks the system for every name anew. */
 export function siteEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const kept: Record<string, string> = {}
+  const known = kept.get(environment)
+  if (known !== undefined) return known
+  const found: Record<string, string> = {}
   for (const [name, value] of Object.entries(environment)) {
     if (value !== undefined && (allowed.has(name) || allowedPrefixes.some((prefix) => name.startsWith(prefix))))
-      kept[name] = value
+      found[name] = value
   }
-  return kept
+  kept.set(environment, found)
+  return found
 }
 
 /** One word of an environment is limited by the kernel (128 KiB); a value beyond it reaches the script by its template only. */

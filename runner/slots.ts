@@ -26,7 +26,10 @@ const leftoverGraceMs = 3_000
 export class Slots {
   readonly #runner: Runner
   readonly #heartbeat: Heartbeat
+  /** By slot, until the script and what it left behind are gone. */
   readonly #running = new Map<number, RunningJob>()
+  /** Those, and the ones whose slots may be taken again while their results are made. */
+  readonly #attended = new Set<RunningJob>()
   readonly #count: number
   /** A suspect, whose last attempt died together with others, runs with nothing beside it. */
   #alone = false
@@ -41,10 +44,12 @@ export class Slots {
   }
 
   get busy(): boolean {
-    return this.#running.size > 0 || this.#suspect !== undefined
+    return this.#attended.size > 0 || this.#suspect !== undefined
   }
 
   get free(): boolean {
+    // large outputs take time to digest: not so many at once that the scripts of the next suffer
+    if (this.#attended.size > 2 * this.#count) return false
     return this.#running.size < this.#count && !this.#alone && this.#suspect === undefined
   }
 
@@ -153,13 +158,20 @@ export class Slots {
 
   #attend(running: RunningJob, slot: number): void {
     this.#running.set(slot, running)
-    const free = () => {
+    this.#attended.add(running)
+    const vacate = () => {
+      if (this.#running.get(slot) !== running) return
       this.#running.delete(slot)
       this.#alone = false
+    }
+    const end = () => {
+      vacate()
+      this.#attended.delete(running)
       this.#heartbeat.jobDone()
     }
-    running.ended.then(free, (error: unknown) => {
-      free()
+    running.vacated.then(vacate)
+    running.ended.then(end, (error: unknown) => {
+      end()
       this.#fault ??= error
     })
   }
@@ -169,10 +181,11 @@ export class Slots {
     if (this.#fault !== undefined) throw this.#fault
   }
 
-  /** Settles when a job has ended; a waiting suspect is started when all others have. */
+  /** Settles when a slot was vacated or a job has ended; a waiting suspect is started when all others have. */
   async change(atMostMs: number): Promise<void> {
-    const running = [...this.#running.values()].map(({ ended }) => ended.catch(() => undefined))
-    if (running.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(running))
+    const runs = new Set(this.#running.values())
+    const changes = [...this.#attended].map((job) => (runs.has(job) ? job.vacated : job.ended.catch(() => undefined)))
+    if (changes.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(changes))
     this.check()
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {
@@ -185,13 +198,13 @@ export class Slots {
   async interrupt(cause: EndCause): Promise<void> {
     if (this.#suspect !== undefined) returnToQueue(this.#runner, this.#suspect.claimed)
     this.#suspect = undefined
-    for (const running of this.#running.values()) running.interrupt(cause)
-    await Promise.allSettled([...this.#running.values()].map(({ ended }) => ended))
+    for (const running of this.#attended) running.interrupt(cause)
+    await Promise.allSettled([...this.#attended].map(({ ended }) => ended))
   }
 
   async abandon(): Promise<void> {
     this.#suspect = undefined
-    for (const running of this.#running.values()) running.abandon()
-    await Promise.allSettled([...this.#running.values()].map(({ ended }) => ended))
+    for (const running of this.#attended) running.abandon()
+    await Promise.allSettled([...this.#attended].map(({ ended }) => ended))
   }
 }
