@@ -7,4 +7,5 @@ export interface Bench {
   readonly turns: number
   /** Round-trip times that this machine can have. */
   readonly rtts: readonly number[]
+  readonly say: (text: string) => void
 }

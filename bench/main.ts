@@ -10,10 +10,20 @@ import { type Row, tableOf } from './measure.ts'
 import { noDistance } from './network.ts'
 import { has, Place, pythonHas, root, versions } from './place.ts'
 import { drain } from './rows/drain.ts'
+import { counts, large } from './rows/large.ts'
+import { scale } from './rows/scale.ts'
 import { staging } from './rows/staging.ts'
 import { starting, watching } from './rows/starting.ts'
 
-const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = { starting, watching, staging, drain }
+const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
+  starting,
+  watching,
+  scale,
+  large,
+  drain,
+  staging,
+  counts,
+}
 
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('-'))
 const unknown = wanted.filter((name) => !Object.hasOwn(groups, name))
@@ -41,7 +51,7 @@ say(
     .join(' · '),
 )
 
-const bench: Bench = { place, turns: 3, rtts: lacking === undefined ? [0, 20, 50] : [0] }
+const bench: Bench = { place, turns: 3, rtts: lacking === undefined ? [0, 20, 50] : [0], say }
 const results: Record<string, Row[]> = {}
 let failed = false
 for (const name of wanted.length > 0 ? wanted : Object.keys(groups)) {

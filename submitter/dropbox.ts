@@ -21,6 +21,10 @@ export interface Names {
 
 const endings = { submitted: '.job.submitted', finished: '.job.finished', cancel: '.job.cancel' } as const
 
+export function isSubmitted(name: string): boolean {
+  return name.endsWith(endings.submitted) && !name.startsWith('.')
+}
+
 export function sortNames(names: readonly string[]): Names {
   const found: Names = { jobs: [], submitted: new Set(), finished: new Set(), cancel: new Set(), tooLong: [] }
   for (const name of names) {

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Site } from './config.ts'
-import { sortNames } from './dropbox.ts'
+import { isSubmitted } from './dropbox.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 import { readWithdrawals } from './withdraw.ts'
@@ -15,8 +15,8 @@ function markPath(gateway: Gateway, site: string): string {
 }
 
 function hasInFlight(gateway: Gateway): boolean {
-  const { submitted } = sortNames(gateway.files.list(gateway.config.dropbox))
-  return submitted.size > 0 || (readPending(gateway) ?? []).length > 0
+  if ((readPending(gateway) ?? []).length > 0) return true
+  return gateway.files.list(gateway.config.dropbox).some(isSubmitted)
 }
 
 /** The sites this pass has to ask. */

@@ -108,6 +108,13 @@ export function stage(site: Site, count: number): Contestant {
   }
 }
 
+/** From here on a runner of the site works at once. */
+export function openGate(site: Site): void {
+  site.endRunners()
+  const edit = `sed -i 's/"preflight":"[^"]*",\\{0,1\\}//' "$1"/lanes/*/shape.json`
+  execFileSync('/bin/sh', ['-c', edit, 'sh', site.workspace])
+}
+
 async function coldTick(place: Place, wire: Wire, sshd: Sshd, peers: Peers, turns: number): Promise<Row[]> {
   const count = 200
   const site = new Site(place, { wire, sshd, held: true })
@@ -130,15 +137,8 @@ async function stageOut(place: Place, wire: Wire, sshd: Sshd, peers: Peers, turn
   for (let turn = -1; turn < turns; turn++) {
     await stage(site, count)()
     site.pause()
-    site.endRunners()
-    const workspace = site.workspace
-    execFileSync('/bin/sh', [
-      '-c',
-      `sed -i 's/"preflight":"[^"]*",\\{0,1\\}//' "$1"/lanes/*/shape.json`,
-      'sh',
-      workspace,
-    ])
-    await runRunner(workspace, site.lane())
+    openGate(site)
+    await runRunner(site.workspace, site.lane())
     const expected = site.names('.job.finished') + site.done()
     const ms = await timed(async () => {
       site.resume()
@@ -152,7 +152,7 @@ async function stageOut(place: Place, wire: Wire, sshd: Sshd, peers: Peers, turn
   return rowsOf(work, { ours: sampleOf(values) }, await peers.way('collect'), goal)
 }
 
-class Peers {
+export class Peers {
   readonly #place: Place
   readonly #wire: Wire
   readonly #sshd: Sshd
@@ -193,6 +193,14 @@ class Peers {
       for (let i = 0; i < count; i++) jobFolder(join(from, String(i)), i)
       return this.#run(`tar -C ${from} -cf - . | ${this.#ssh()} tar -C ${to} -xf -`) / count
     }
+  }
+
+  /** Milliseconds for one file, over the kept connection. */
+  scp(from: string, to: string, way: 'up' | 'down'): number {
+    const { port, user, keyFile } = this.#sshd
+    const there = (path: string) => `${user}@${this.#wire.address}:${path}`
+    const options = `-q -i ${keyFile} -P ${port} -o UserKnownHostsFile=${this.#sshd.knownHosts()} -o ControlPath=${this.#control} -c aes128-gcm@openssh.com`
+    return this.#run(`scp ${options} ${way === 'up' ? `${from} ${there(to)}` : `${there(from)} ${to}`}`)
   }
 
   async way(what: 'stage' | 'collect'): Promise<Sample | undefined> {

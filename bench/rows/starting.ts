@@ -1,9 +1,10 @@
 /** What a cron line costs: a pass that finds nothing to do, and one in a large dropbox. */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
-import { alternate, type Row, ratioOfTimes, timed } from '../measure.ts'
+import { alternate, type Row, ratioOfTimes, sampleOf, timed } from '../measure.ts'
 import { openWire } from '../network.ts'
 import { cli, python, pythonHas } from '../place.ts'
 import { Site, until } from '../site.ts'
@@ -130,7 +131,9 @@ export async function watching({ place, turns }: Bench): Promise<Row[]> {
   const script = async () => spawnMs('/bin/bash', '-c', 'true')
   const found = await alternate({ ours: delivered, script }, turns * 3)
   await site.end()
+  const many = await watchMany(place, turns)
   return [
+    many,
     {
       work: 'drop → .finished, watch, a runner lingers',
       unit: 'ms',
@@ -141,4 +144,40 @@ export async function watching({ place, turns }: Bench): Promise<Row[]> {
       note: 'goal: at most 500 ms over the script',
     },
   ]
+}
+
+/** A dropbox full of results that nobody has taken away. */
+async function watchMany(place: Bench['place'], turns: number): Promise<Row> {
+  const site = new Site(place, { wire: await openWire(place, 0), held: true })
+  await site.tick()
+  for (let i = 0; i < many; i++) writeFileSync(join(site.dropbox, `old-${i}.job.finished`), '')
+  const pid = await site.startWatch()
+  site.drop('first', 'script: true\n')
+  const ready = await timed(() => until('the first job', () => existsSync(join(site.dropbox, 'first.job.submitted'))))
+  let count = 0
+  const values: number[] = []
+  for (let turn = 0; turn < turns * 3; turn++) {
+    await until('watch to rest', () => site.pending() === 0)
+    await sleep(300)
+    count += 1
+    const path = join(site.dropbox, `new-${count}.job.submitted`)
+    values.push(
+      await timed(async () => {
+        site.drop(`new-${count}`, 'script: true\n')
+        await until('the job to be accepted', () => existsSync(path), 30_000, 1)
+      }),
+    )
+  }
+  const rss = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  await site.end()
+  return {
+    work: `file → accepted, watch on a dropbox of ${many} files`,
+    unit: 'ms',
+    ours: sampleOf(values),
+    peer: sampleOf([50]),
+    peerName: 'the goal',
+    ratio: 50 / sampleOf(values).median,
+    goal: 1,
+    note: `first job accepted ${ready.toFixed(0)} ms after the start; resident ${Math.round(Number(rss) / 1024)} MB`,
+  }
 }
