@@ -1,8 +1,6 @@
 /** The dropbox: its names, its marker, and the job files in it as read through one descriptor. */
 import { basename, join } from 'node:path'
 import { HpcError, quoted } from '../contract/errors.ts'
-import { readSpliced } from '../contract/result-file.ts'
-import { isJobId } from '../contract/spool.ts'
 import { errno, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Stats } from '../system/os.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 
@@ -129,16 +127,17 @@ export function sweepTemporaries(gateway: Gateway, names: readonly string[]): vo
   }
 }
 
-/** The gateway that jobs in flight here belong to. hpc_batch's `.submitted` files name none: they are nobody's but their owners'. */
+/**
+ * The gateway that jobs in flight here belong to, found by its text: an idle pass must not load a YAML reader. hpc_batch's `.submitted`
+ * files name none: they are nobody's but their owners'.
+ */
 function gatewayNamedIn({ files, config }: Gateway): string | undefined {
   for (const name of files.list(config.dropbox)) {
     if (!name.endsWith(endings.submitted) || name.startsWith('.')) continue
     const path = join(config.dropbox, name)
-    if (files.stat(path)?.isFile() !== true) continue
-    const hpc = readSpliced(files.read(path) ?? new Uint8Array(0)).hpc as
-      | { id?: unknown; gateway?: unknown }
-      | undefined
-    if (isJobId(hpc?.id) && typeof hpc?.gateway === 'string') return hpc.gateway
+    const text = files.stat(path)?.isFile() === true ? files.readText(path) : undefined
+    const found = /^ *"?gateway"?: "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"/m.exec(text ?? '')
+    if (found !== null) return found[1]
   }
   return undefined
 }
