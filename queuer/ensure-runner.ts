@@ -183,6 +183,7 @@ async function ensureLane(
   const allocations = (queue.certain ? ofLane(queue.value, shape.lane) : []).map(({ identity: _, ...rest }) => rest)
   const stuck = allocations.find((allocation) => allocation.stuck === true)
   const report = { lane: shape.lane, name: shape.name, ...counts, allocations }
+  if (queue.certain && counts.waiting === 0 && counts.running === 0) await cancelStuck(queuer, shape, queue.value)
   if (decision.action !== 'submit') {
     const why = 'why' in decision ? decision.why : undefined
     const told = why ?? (counts.waiting > 0 ? stuckSentence(stuck) : undefined)
@@ -197,6 +198,15 @@ async function ensureLane(
     allocations: [...allocations, ...submitted],
     action: done.action,
     ...(done.trouble === undefined ? {} : { trouble: done.trouble }),
+  }
+}
+
+/** An allocation that can never start, for which nothing waits any more, does not stay in the site's queue. */
+async function cancelStuck(queuer: Queuer, shape: LaneShape, queue: readonly Allocation[]): Promise<void> {
+  for (const { nativeId, state, stuck } of ofLane(queue, shape.lane)) {
+    if (state !== 'pending' || stuck !== true) continue
+    queuer.log.info(`cancelling ${nativeId}: it can never start, and nothing waits for it any more`)
+    await queuer.run(schedulerFor(shape.scheduler).cancelCommand(nativeId), schedulerTimeoutMs)
   }
 }
 

@@ -111,7 +111,8 @@ function refuseCopy(queuer: Queuer, hello: Hello): Refusal | undefined {
   const path = join(queuer.spool.gateway(hello.gateway), 'served.json')
   const last = queuer.files.readJson<Served>(path)
   const here = queuer.clock.uptime()
-  const same = last === undefined || (last.inode === hello.dropbox.inode && last.host === hello.dropbox.host)
+  // by its inode alone: a container has a new host name at each start, a folder that moved with its disk has kept its inode
+  const same = last === undefined || last.inode === hello.dropbox.inode
   if (!same && !hello.takeOver) {
     const silentMs =
       last.at.bootId === here.bootId ? here.ms - last.at.ms : Math.max(0, queuer.clock.now() - last.wallMs)

@@ -24,6 +24,8 @@ interface Upload {
   fault: string | undefined
 }
 
+const breathEvery = 256 * 1024 * 1024
+
 /** A base name as it may come over the wire: one segment, none of the special ones. */
 export function isFileName(name: unknown): name is string {
   return (
@@ -38,10 +40,13 @@ export function isFileName(name: unknown): name is string {
 
 export class Receiver {
   readonly #queuer: Queuer
+  readonly #breathe: () => Promise<void>
   readonly #uploads = new Map<string, Upload>()
 
-  constructor(queuer: Queuer) {
+  /** `breathe` is called now and then during long work on files that were uploaded before. */
+  constructor(queuer: Queuer, breathe: () => Promise<void> = async () => undefined) {
     this.#queuer = queuer
+    this.#breathe = breathe
   }
 
   /** Opens an upload; tells how much of each file is here already from an earlier one. */
@@ -77,22 +82,22 @@ export class Receiver {
   }
 
   /** Writes one piece. A bad piece spoils its own job only: the fault is told when the job is to be published. */
-  part(request: Part, body: Uint8Array): void {
+  async part(request: Part, body: Uint8Array): Promise<void> {
     const upload = this.#uploads.get(request.id)
     if (upload === undefined || upload.fault !== undefined) return
     try {
-      this.#write(upload, request, body)
+      await this.#write(upload, request, body)
     } catch (error) {
       upload.fault = error instanceof Error ? error.message : String(error)
       this.#close(upload)
     }
   }
 
-  #write(upload: Upload, request: Part, body: Uint8Array): void {
+  async #write(upload: Upload, request: Part, body: Uint8Array): Promise<void> {
     const { os } = this.#queuer.files
     if (!isFileName(request.file)) throw new Error(`"${request.file}" is no file name`)
     const path = join(upload.dir, 'job', 'input', request.file)
-    const file = upload.open.get(request.file) ?? this.#open(path, request.offset)
+    const file = upload.open.get(request.file) ?? (await this.#open(path, request.offset))
     upload.open.set(request.file, file)
     if (file.size !== request.offset)
       throw new Error(`piece at ${request.offset} of "${request.file}" came at ${file.size}`)
@@ -120,7 +125,7 @@ export class Receiver {
   }
 
   /** Opens a file to write on at `offset`; what lies before it is read into the digest. */
-  #open(path: string, offset: number): OpenFile {
+  async #open(path: string, offset: number): Promise<OpenFile> {
     const { files } = this.#queuer
     const fd = files.os.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600)
     const hash = createHash('sha256')
@@ -131,6 +136,7 @@ export class Receiver {
       if (count === 0) throw new Error(`${path} is shorter than it was`)
       hash.update(piece.subarray(0, count))
       at += count
+      if (at % breathEvery < piece.length) await this.#breathe()
     }
     return { fd, hash, size: offset }
   }

@@ -80,7 +80,9 @@ class Conversation {
   constructor(queuer: Queuer, send: Send) {
     this.#queuer = queuer
     this.#send = send
-    this.#receiver = new Receiver(queuer)
+    this.#receiver = new Receiver(queuer, () =>
+      send({ type: 'log', level: 'debug', text: 'reading what was uploaded before' }),
+    )
   }
 
   async end(): Promise<void> {

@@ -80,6 +80,8 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
   const read = readRegular(gateway, paths.submitted)
   if (read === undefined) return { outcome: 'gone' }
   if ('fault' in read) return refuseUnread(desk, name, id, read.fault)
+  const oddName = faultOfName(name)
+  if (oddName !== undefined) return refuseNamed(desk, name, id, read, oddName)
   if (
     look !== undefined &&
     (look.inode !== read.stats.ino || look.size !== read.stats.size || look.mtimeMs !== read.stats.mtimeMs)
@@ -155,6 +157,21 @@ function firstNode(desk: Desk, name: string, id: string, read: ReadFile): HpcNod
     owner: { uid: read.stats.uid, gid: read.stats.gid, mode: read.stats.mode & 0o777 },
     history: [{ state: 'submitted', at: isoTime(read.stats.mtimeMs) }, event(desk, 'waiting')],
   }
+}
+
+/** Names that other programs would take for something else than a name. */
+function faultOfName(name: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(name)) return 'its name holds a line break or control character; rename the file'
+  return name.startsWith('-')
+    ? 'its name begins with "-", which programs take for an option; rename the file'
+    : undefined
+}
+
+function refuseNamed(desk: Desk, name: string, id: string, read: ReadFile, fault: string): Acceptance {
+  const message = `Cannot accept ${quoted(`${name}.job`)}: ${fault}`
+  finishUnsent(desk.gateway, desk.lock, read.bytes, firstNode(desk, name, id, read), 'aborted', message)
+  return { outcome: 'refused', message }
 }
 
 /** What cannot be read as a plain file gets a result without its text; the thing itself is moved aside first. */

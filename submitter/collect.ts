@@ -91,8 +91,14 @@ export async function collect(
       }
     })
   }
-  for (const step of collecting) await step()
-  undelivered.save()
+  try {
+    // each is forgotten when it is done: the streams of a thousand jobs are not kept side by side
+    for (let step = collecting.shift(); step !== undefined; step = collecting.shift()) await step()
+  } finally {
+    for (const receiver of session.collectors.values()) receiver.discard()
+    session.collectors.clear()
+    undelivered.save()
+  }
   await Promise.all(cleaning)
 }
 

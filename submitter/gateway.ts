@@ -56,6 +56,7 @@ export function statePaths(state: string) {
     pending: join(state, 'pending.json'),
     looks: join(state, 'looks.json'),
     turns: join(state, 'turns.json'),
+    digests: join(state, 'digests.json'),
     log: join(state, 'log.jsonl'),
     reserved: join(state, 'reserved'),
     site: (name: string) => join(state, 'sites', `${name}.json`),

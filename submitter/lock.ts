@@ -156,7 +156,9 @@ function lockFs(files: Files, holder: Holder): object {
 function isGone(gateway: Gateway, path: string, holder: Holder | undefined): boolean {
   const { files, clock } = gateway
   const here = clock.uptime()
-  if (holder !== undefined && holder.process.bootId === here.bootId) return !isAlive(holder.process, here.bootId)
+  // containers on one machine share its boot and not its processes: only under our own name can a process be looked for
+  if (holder !== undefined && holder.host === gateway.host && holder.process.bootId === here.bootId)
+    return !isAlive(holder.process, here.bootId)
   // this very machine, started anew since
   if (
     holder !== undefined &&

@@ -18,6 +18,8 @@ type AnswerOf<T extends Answer['type']> = Extract<Answer, { type: T }>
 export interface Collector {
   result(answer: AnswerOf<'result'>): void
   piece(answer: AnswerOf<'piece'>, body: Uint8Array): void
+  /** Nothing more will come: what has come is thrown away. */
+  discard(): void
 }
 
 export class Session {

@@ -15,7 +15,7 @@ import type { Lock } from './lock.ts'
 import { decideRoom, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
-import { type Sent, stageIn } from './stage-in.ts'
+import { isSmall, type Sent, stageLarge, stageSmall } from './stage-in.ts'
 import { stillToSend } from './still-to-send.ts'
 
 export interface SiteWork {
@@ -67,18 +67,26 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
   try {
     const seen = await look(gateway, session, work)
     await withdraw(gateway, session, work)
-    const outcomes = await send(gateway, session, work, seen, report)
-    const ensured = session.ask({ type: 'ensure' }, 'ensured')
+    const { small, large } = await sortOut(gateway, session, work, seen, report)
+    const outcomes = await stageSmall(gateway, session, small)
+    let ensured = session.ask({ type: 'ensure' }, 'ensured')
     const cancelled = work.cancels.map((request) => cancel(session, request))
     const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
     await collect(gateway, session, work, seen, report)
     for (const outcome of outcomes) settle(gateway, work, await outcome, report)
     await Promise.all(cancelled)
     for (const { id, where } of (await known)?.jobs ?? []) if (where === 'absent') report.absent.push(id)
+    if (large.length > 0) {
+      // a runner is asked for and results are home before a long upload begins, and a runner once more when it has ended
+      await ensured
+      const later = await stageLarge(gateway, session, large, gateway.clock.monotonicMs() + uploadBudgetMs)
+      for (const outcome of later) settle(gateway, work, await outcome, report)
+      ensured = session.ask({ type: 'ensure' }, 'ensured')
+    }
     const { lanes, trouble } = await ensured
     if (trouble !== undefined) report.trouble.push(trouble)
     for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
-    tellSteps(gateway, seen, outcomes.length, { ...report, lanes })
+    tellSteps(gateway, seen, small.length + large.length, { ...report, lanes })
     remember(gateway, work, seen, lanes, report)
     return { ...report, lanes }
   } finally {
@@ -93,22 +101,22 @@ async function look(gateway: Gateway, session: Session, work: SiteWork): Promise
   return session.ask(hello, 'welcome')
 }
 
-/** Stages in what is still to be sent and what there is room for; the outcomes come as the site answers. */
-async function send(
+/** What is still to be sent and what there is room for, the small jobs apart from the large. */
+async function sortOut(
   gateway: Gateway,
   session: Session,
   work: SiteWork,
   seen: Welcome,
   report: SiteReport,
-): Promise<Promise<Sent>[]> {
+): Promise<{ small: JobToSend[]; large: JobToSend[] }> {
   const { jobs, unsendable, there } = await stillToSend(gateway, session, work.jobs, work.doubtful)
   report.published.push(...there)
   for (const job of unsendable) refuse(gateway, work, job, job.message, report)
-  const room = { ...seen, limit: work.site.limits.jobs }
   const sized = jobs.map((job) => sizeOfJob(gateway, job))
-  const { toSend, held } = decideRoom(sized, room)
+  const { toSend, held } = decideRoom(sized, { ...seen, limit: work.site.limits.jobs })
   for (const { job, why } of held) report.waiting.push({ name: job.hpc.name, why })
-  return stageIn(gateway, session, toSend, gateway.clock.monotonicMs() + uploadBudgetMs)
+  const small = new Set(sized.filter(({ bytes }) => isSmall(bytes)).map(({ job }) => job))
+  return { small: toSend.filter((job) => small.has(job)), large: toSend.filter((job) => !small.has(job)) }
 }
 
 function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport): void {

@@ -1,6 +1,6 @@
 /**
- * Staging in: the inputs of all jobs as one stream of frames, small jobs first, each published the moment its own files have verified
- * over there. Nothing here waits for an answer but the resumption of large files, once for all of them.
+ * Staging in: the inputs of all small jobs as one stream of frames, each job published the moment its own files have verified over
+ * there; nothing waits for an answer. Large jobs go last of all, each from where an earlier pass stopped.
  */
 import { basename } from 'node:path'
 import { describeError } from '../contract/errors.ts'
@@ -8,12 +8,15 @@ import type { FileEntry, JobRecord } from '../contract/spool-records.ts'
 import { digestOf, sha256 } from '../system/digest.ts'
 import type { JobToSend } from './accept-job.ts'
 import { openInput } from './check-files.ts'
+import { DigestCache } from './digest-cache.ts'
 import type { Gateway } from './gateway.ts'
 import type { Session } from './session.ts'
 
 const pieceBytes = 256 * 1024
 /** Inputs of a job up to this size are read once, whole; above it the digest is made first, so that an upload can be resumed. */
 const smallBytes = 8 * 1024 * 1024
+
+const goesOn = 'its upload goes on in the next pass'
 
 export type Sent =
   | { readonly outcome: 'published'; readonly job: JobToSend; readonly at: string }
@@ -45,7 +48,7 @@ function withInput<T>(gateway: Gateway, job: JobToSend, path: string, act: (fd: 
 }
 
 /** Size and digest of every input as it is now. A file that changes while it is read is read once more. */
-async function prepare(gateway: Gateway, job: JobToSend): Promise<Prepared> {
+async function prepare(gateway: Gateway, job: JobToSend, known?: DigestCache): Promise<Prepared> {
   const inputs: Record<string, FileEntry> = {}
   const contents = new Map<string, Buffer>()
   const { os } = gateway.files
@@ -62,9 +65,11 @@ async function prepare(gateway: Gateway, job: JobToSend): Promise<Prepared> {
           contents.set(name, bytes)
           return { path: name, size: bytes.length, sha256: sha256(bytes), mode }
         }
-        const digest = await digestOf(os, fd)
+        const digest = known?.get(path, before) ?? (await digestOf(os, fd))
         const after = os.fstatSync(fd)
-        if (after.size === digest.size && after.mtimeMs === before.mtimeMs) return { path: name, mode, ...digest }
+        if (after.size !== digest.size || after.mtimeMs !== before.mtimeMs) continue
+        known?.set(path, before, digest.sha256)
+        return { path: name, mode, ...digest }
       }
       throw new InputFault(`"${path}" changes while it is read`, false)
     })
@@ -94,6 +99,7 @@ async function upload(
   session: Session,
   prepared: Prepared,
   offsets: Readonly<Record<string, number>>,
+  deadlineMs: number,
 ): Promise<void> {
   const { job, record, digest, contents } = prepared
   const id = record.id
@@ -121,6 +127,7 @@ async function upload(
       let at = Math.min(offsets[entry.path] ?? 0, entry.size)
       sentBytes += at
       do {
+        if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
         const piece = Buffer.allocUnsafe(pieceBytes)
         const count = gateway.files.os.readSync(fd, piece, 0, pieceBytes, at)
         await sendPiece(at, piece.subarray(0, count))
@@ -137,26 +144,31 @@ function failed(job: JobToSend, error: unknown): Sent {
   return { outcome: 'waiting', job, why: describeError(error) }
 }
 
-/** Sends every job; large ones after all small ones, and none any more once `deadlineMs` (monotonic) has passed. */
-export async function stageIn(
-  gateway: Gateway,
-  session: Session,
-  jobs: readonly JobToSend[],
-  deadlineMs: number,
-): Promise<Promise<Sent>[]> {
-  const outcomes: Promise<Sent>[] = []
-  const large: Prepared[] = []
-  const sendOne = async (prepared: Prepared, offsets: Readonly<Record<string, number>>) => {
+class Sender {
+  readonly outcomes: Promise<Sent>[] = []
+  readonly #gateway: Gateway
+  readonly #session: Session
+
+  constructor(gateway: Gateway, session: Session) {
+    this.#gateway = gateway
+    this.#session = session
+  }
+
+  fault(job: JobToSend, error: unknown): void {
+    this.outcomes.push(Promise.resolve(failed(job, error)))
+  }
+
+  async send(prepared: Prepared, offsets: Readonly<Record<string, number>>, deadlineMs: number): Promise<void> {
     const { job, record } = prepared
-    const answer = session.answer(['published', 'unpublished'], record.id)
+    const answer = this.#session.answer(['published', 'unpublished'], record.id)
     try {
-      await upload(gateway, session, prepared, offsets)
+      await upload(this.#gateway, this.#session, prepared, offsets, deadlineMs)
     } catch (error) {
-      if (!session.alive) throw error
-      outcomes.push(Promise.resolve(failed(job, error)))
+      if (!this.#session.alive) throw error
+      this.fault(job, error)
       return
     }
-    outcomes.push(
+    this.outcomes.push(
       answer.then(
         (said): Sent =>
           said.type === 'published'
@@ -165,36 +177,57 @@ export async function stageIn(
       ),
     )
   }
+}
+
+/** By what their inputs weigh now: the small ones go first, and wait for no large one. */
+export function isSmall(bytes: number): boolean {
+  return bytes <= smallBytes
+}
+
+/** Sends small jobs, one after the other without waiting for an answer. */
+export async function stageSmall(
+  gateway: Gateway,
+  session: Session,
+  jobs: readonly JobToSend[],
+): Promise<Promise<Sent>[]> {
+  const sender = new Sender(gateway, session)
   for (const job of jobs) {
     let prepared: Prepared
     try {
       prepared = await prepare(gateway, job)
     } catch (error) {
-      outcomes.push(Promise.resolve(failed(job, error)))
-      continue
-    }
-    if (bytesOf(prepared) > smallBytes) {
-      prepared.contents.clear()
-      large.push(prepared)
+      sender.fault(job, error)
       continue
     }
     const { record, digest } = prepared
     await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: false })
-    await sendOne(prepared, {})
+    await sender.send(prepared, {}, Number.POSITIVE_INFINITY)
   }
-  const haves = []
-  for (const { record, digest } of large) {
-    haves.push(session.answer('have', record.id))
-    await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: true })
-  }
-  for (const [index, prepared] of large.entries()) {
-    if (gateway.clock.monotonicMs() > deadlineMs) {
-      outcomes.push(
-        Promise.resolve({ outcome: 'waiting', job: prepared.job, why: 'its upload goes on in the next pass' }),
-      )
-      continue
+  return sender.outcomes
+}
+
+/** Sends large jobs, each from where an earlier pass stopped, until `deadlineMs` (monotonic); the next pass goes on from there. */
+export async function stageLarge(
+  gateway: Gateway,
+  session: Session,
+  jobs: readonly JobToSend[],
+  deadlineMs: number,
+): Promise<Promise<Sent>[]> {
+  const sender = new Sender(gateway, session)
+  const known = new DigestCache(gateway)
+  for (const job of jobs) {
+    try {
+      if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
+      const prepared = await prepare(gateway, job, known)
+      known.save()
+      const { record, digest } = prepared
+      const have = session.answer('have', record.id)
+      await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: true })
+      await sender.send(prepared, (await have).offsets, deadlineMs)
+    } catch (error) {
+      if (!session.alive) throw error
+      sender.fault(job, error)
     }
-    await sendOne(prepared, (await haves[index])?.offsets ?? {})
   }
-  return outcomes
+  return sender.outcomes
 }

@@ -62,6 +62,9 @@ export async function statusCommand(
   }
   let status = statusOf(gateway, new Map(), wanted)
   if (live) status = statusOf(gateway, await askSites(gateway, status), wanted)
+  const missing = wanted.find((name) => !status.jobs.some((job) => job.name === name))
+  if (missing !== undefined)
+    throw new HpcError('usage', `Cannot tell of ${quoted(missing)}: there is no such job in the dropbox`)
   if (json) process.stdout.write(`${JSON.stringify(status)}\n`)
   else process.stdout.write(renderStatus(status))
   return 0

@@ -77,7 +77,7 @@ function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobSt
             ? 'ready'
             : 'waiting'
           : (whereabouts.get(hpc.id) ?? 'scheduled')
-    const trouble = state === 'ready' && hpc.site !== undefined ? readSiteState(gateway, hpc.site).trouble : undefined
+    const trouble = hpc.site === undefined ? undefined : troubleFor(gateway, hpc.site, state, hpc.lane)
     const why = waits?.why ?? trouble
     jobs.push({
       name,
@@ -102,6 +102,13 @@ function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobSt
     })
   }
   return jobs.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Why a job that is with its site, or on its way there, does not get on. */
+function troubleFor(gateway: Gateway, site: string, state: string, lane: string | undefined): string | undefined {
+  const known = readSiteState(gateway, site)
+  if (state === 'ready') return known.trouble
+  return state === 'scheduled' ? known.lanes?.find((one) => one.lane === lane)?.trouble : undefined
 }
 
 function siteStatus(gateway: Gateway, site: string): SiteStatus {

@@ -7,6 +7,7 @@ import { jobFile, nameLimitBytes } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import type { JobBlock } from './job-block.ts'
 import { readSubmitted } from './submitted-file.ts'
+import { findTemplate } from './templates.ts'
 
 export interface SubmitOptions {
   readonly name: string | undefined
@@ -38,6 +39,11 @@ function drop(gateway: Gateway, file: string, name: string): void {
   }
   const reading = readDescription(bytes, `${name}.job`)
   if (!reading.ok) throw new HpcError('description', parseDescriptionProblems(reading.problems, basename(file)))
+  const template = findTemplate(gateway, reading.description.script)
+  if ('fault' in template) {
+    const problems = [{ key: 'script', message: template.fault }]
+    throw new HpcError('description', parseDescriptionProblems(problems, basename(file)))
+  }
   const paths = jobFile(gateway, name)
   const taken = [paths.submitted, paths.finished].find((path) => gateway.files.exists(path))
   if (taken !== undefined || !gateway.files.createExclusive(paths.job, completed(bytes), 0o644)) {

@@ -5,7 +5,7 @@ import { type TickReport, tick } from './tick.ts'
 
 export function exitCodeOf(report: TickReport): number {
   const codes = report.errors.map((error) => error.exitCode)
-  if (codes.length === 0) return 0
+  if (codes.length === 0) return report.sites.some(({ trouble }) => trouble.length > 0) ? 75 : 0
   // trouble that passes by itself outranks nothing: what only the operator can mend is told first
   return codes.find((code) => code !== 75 && code !== 69) ?? 75
 }

@@ -15,6 +15,7 @@ function teller(): (gateway: Gateway, report: TickReport) => void {
       ...report.errors.map(describeError),
       ...report.sites.flatMap(({ site, trouble }) => trouble.map((text) => `${site}: ${text}`)),
     ]
+    for (const lock of report.busy) gateway.log.debug(`another pass holds ${lock}`)
     const text = troubles.join('\n')
     if (text !== last) for (const trouble of troubles) gateway.log.warn(trouble)
     if (text === '' && last !== '') gateway.log.warn('all is well again')

@@ -22,6 +22,9 @@ export interface WatchSettings {
 }
 
 const newsEveryMs = 250
+/** So long a pass may keep the next from beginning. */
+const patienceMs = 2_000
+const leaveMs = 5_000
 /** New files come in bursts: so long after the first one the pass begins. */
 const gatherMs = 20
 
@@ -41,6 +44,21 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
     ended = true
     nudge()
   })
+  const running = new Set<Promise<void>>()
+  let leftOver = false
+  const onePass = async (gateway: Gateway) => {
+    try {
+      const report = await tick(gateway, (site) => sessions.of(site))
+      // left to a pass of our own that is still at work; what another process holds is its business
+      leftOver ||= report.busy.length > 0 && running.size > 1
+      settings.onReport(gateway, report)
+      await sessions.askForNews()
+      // what waits only for a look of ours is looked at again soon, without an event
+      if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, nudge)
+    } catch (error) {
+      if (!ended) gateway.log.warn(describeError(error))
+    }
+  }
   try {
     while (!ended) {
       woken = false
@@ -48,6 +66,7 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
         const reloaded = await settings.reload()
         if (reloaded !== undefined) {
           await dropbox.close()
+          await Promise.all(running)
           await sessions.closeAll()
           gateway = reloaded
           dropbox = await watchDropbox(gateway, nudge)
@@ -56,15 +75,16 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
       } catch (error) {
         gateway.log.warn(`the changed config is not used: ${describeError(error)}`)
       }
-      try {
-        const report = await tick(gateway, (site) => sessions.of(site))
-        settings.onReport(gateway, report)
-        await sessions.askForNews()
-        // what waits only for a look of ours is looked at again soon, without an event
-        if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, nudge)
-      } catch (error) {
-        gateway.log.warn(describeError(error))
-      }
+      const pass = onePass(gateway)
+      running.add(pass)
+      void pass.finally(() => {
+        running.delete(pass)
+        if (!leftOver || running.size > 0) return
+        leftOver = false
+        nudge()
+      })
+      // a slow site keeps its own lock and its own pass: the dropbox and the other sites go on without it
+      await gateway.clock.within(patienceMs, pass)
       if (!woken && !ended) {
         await new Promise<void>((resolve) => {
           wake = resolve
@@ -76,7 +96,10 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   } finally {
     await task.destroy()
     await dropbox.close()
-    await sessions.closeAll()
+    // passes at work get a moment to end; one that a site holds up is cut, and loses nothing: the next pass goes on from the files
+    await gateway.clock.within(leaveMs, Promise.all(running))
+    await gateway.clock.within(leaveMs, sessions.closeAll())
+    await gateway.clock.within(leaveMs, Promise.all(running))
   }
 }
 

@@ -68,8 +68,8 @@ const bad: Readonly<Record<string, readonly [string, RegExp]>> = {
     `script: true\noutput_map: {a: ${join(world.dropbox, 'victim.job')}}\n`,
     /lies among the gateway's own files/,
   ],
-  [odd]: ['script: nope\n', /"nope" is not in templates/],
-  '-rf': ['script: nope\n', /"nope" is not in templates/],
+  [odd]: ['script: "true"\n', /its name holds a line break or control character; rename the file/],
+  '-rf': ['script: "true"\n', /its name begins with "-", which programs take for an option; rename the file/],
 }
 
 let ran: Ran

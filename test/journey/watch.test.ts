@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { cli, until, World } from '../support/world.ts'
@@ -53,12 +54,22 @@ test('HB-38: watch is woken by a dropped file and by its result, keeps serving, 
   assert.deepEqual(world.jobsLeft(), [])
 })
 
-test('HB-38: passes come by the cron expression without any event, and never overlap', async () => {
+test('HB-38: passes come by the cron expression without any event, one after the other', async () => {
   const world = new World()
   const watcher = await start(world, '--cron', '*/1 * * * * *')
-  world.dropCopy('quiet', world.input('in.txt'))
+  world.drop('quiet', `script: wait\n`)
+  world.template('wait', `#!/bin/sh\nwhile [ ! -e ${world.dir}/go ]; do sleep 0.05; done\n`)
+  const passes = () => [...watcher.log().matchAll(/here: pass (\d+) on /g)].map((found) => Number(found[1]))
+  await until('four passes by the clock', () => passes().length >= 4)
+  writeFileSync(join(world.dir, 'go'), '')
   await until('the result', () => world.has('quiet.job.finished'))
   await stop(watcher)
+  const numbers = passes()
+  // a pass that began beside another of this gateway would have taken its number, or found its lock
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, index) => (numbers[0] ?? 0) + index),
+  )
   assert.doesNotMatch(watcher.log(), /another pass holds/)
 })
 
@@ -86,6 +97,40 @@ test('MI-03: watch uses a changed config from the next pass on, and goes on with
   await until('the result under the new config', () => world.has('moved.job.finished'))
   assert.match(world.finished('moved').job.message, /elsewhere/)
   await stop(watcher)
+})
+
+test('AR-28: a site that takes the connection and says nothing delays neither another site nor the end of watch', async () => {
+  const mute = createServer()
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', () => resolve()))
+  const { port } = mute.address() as AddressInfo
+  const world = new World(`dropbox: ./dropbox
+templates: ./templates
+state: ./state
+sites:
+  here:
+    transport: {type: local}
+    scheduler: {type: local}
+    hpc_env: {workspace: "{dir}/workspace"}
+  mute:
+    transport: {type: ssh, host: 127.0.0.1, port: ${port}, user: nobody, ssh_config: false}
+    scheduler: {type: slurm}
+    hpc_env: {workspace: /nowhere}
+`)
+  try {
+    const watcher = await start(world, '--cron', '0 0 1 1 *')
+    world.drop('silent', 'script: true\nsite: mute\n')
+    await until('the first to be accepted', () => world.has('silent.job.submitted'))
+    const began = Date.now()
+    world.drop('fine', 'script: true\nsite: here\n')
+    await until('the result at the other site', () => world.has('fine.job.finished'))
+    // the connection to the mute site is given up after 20 s at the earliest
+    assert.ok(Date.now() - began < 15_000, `${Date.now() - began} ms`)
+    await stop(watcher)
+    assert.ok(Date.now() - began < 19_000, `${Date.now() - began} ms`)
+    rmSync(join(world.dropbox, 'silent.job.submitted'))
+  } finally {
+    mute.close()
+  }
 })
 
 test('AR-28: a site that cannot be reached does not end watch, nor stop the other site', async () => {
