@@ -48,7 +48,7 @@ type Keeping =
   | { readonly bytes: number; readonly base64: string }
   /** No YAML mapping: the original is the text under `description:`. */
   | { readonly bytes: number; readonly as_text: true }
-  /** Too long or no UTF-8: only its length is left. */
+  /** Too long for that, or no UTF-8, and no YAML mapping, so that no job can be of it: only its length is left. */
   | { readonly bytes: number }
 
 /** What is read of a result: two streams of 1 MiB, each byte escaped, and the description twice, with room to spare. */
@@ -60,6 +60,7 @@ const maxTextBytes = 64 * 1024
 /** Never throws for any original; always a YAML mapping. Give it the *original* description, not one with blocks in it. */
 export function spliceBlocks(original: Uint8Array, blocks: ResultBlocks): Uint8Array {
   const reading = readYamlTreeOnce(original)
+  const isMap = reading.ok && reading.tree.root.kind === 'map'
   if (reading.ok && reading.tree.root.kind === 'map') {
     const root = reading.tree.root
     const faults = new Set(findYamlFaults(reading.tree).map(({ kind }) => kind))
@@ -70,7 +71,7 @@ export function spliceBlocks(original: Uint8Array, blocks: ResultBlocks): Uint8A
     const result = spliced ?? (safe ? redump(original, reading.tree, root, blocks) : undefined)
     if (result !== undefined) return result
   }
-  return asText(original, blocks)
+  return asText(original, blocks, isMap)
 }
 
 /** Every alias names an anchor that is complete before it, and no anchor is given twice (an error to PyYAML). */
@@ -190,12 +191,15 @@ function lastOfEach(entries: readonly YamlEntry[]): YamlEntry[] {
   return entries.filter((entry) => !isOurs(entry) && wanted.has(entry))
 }
 
-/** The result for what is no YAML mapping: it becomes text, so the reader still gets one. */
-function asText(original: Uint8Array, blocks: ResultBlocks): Uint8Array {
+/** The result for what is no YAML mapping to others: it becomes text, so the reader still gets one. What can be a job is kept whole. */
+function asText(original: Uint8Array, blocks: ResultBlocks, keptWhole: boolean): Uint8Array {
   const cut = original.subarray(0, maxTextBytes)
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(cut)
   const whole = Buffer.from(text).equals(original)
-  const keeping: Keeping = whole ? { bytes: original.length, as_text: true } : { bytes: original.length }
+  const keeping: Keeping = {
+    bytes: original.length,
+    ...(whole ? { as_text: true } : keptWhole ? { base64: Buffer.from(original).toString('base64') } : {}),
+  }
   return Buffer.from(renderBlocks({ description: text, ...withKeeping(blocks, keeping) }))
 }
 

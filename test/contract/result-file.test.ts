@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { load } from 'js-yaml'
+import { readDescription } from '../../contract/read-description.ts'
 import { readSpliced, spliceBlocks } from '../../contract/result-file.ts'
 
 const hpc = { id: '1e3', workspace: '/w/1_000', history: [{ at: '12:30', what: 'yes' }], input_map: { a: '/w/in put' } }
@@ -375,4 +376,12 @@ test('P-GW-04: PyYAML reads any string of ours as it was', { skip }, () => {
   const strings = [...nasty, ...fc.sample(fc.string({ unit: 'binary' }), 1000)]
   const blocks = { hpc, job: { rc: 0, list: strings, map: Object.fromEntries(strings.map((text) => [text, text])) } }
   crossReads(['script: x\n', '{script: x}\n', 'hpc: 1\n', '['].map((text) => ({ original: Buffer.from(text), blocks })))
+})
+
+test('HB-02: a long description that only we can read is kept whole: a job of it must be delivered', () => {
+  const original = Buffer.from(`script: true\n${'k'.repeat(100_000)}: 1\n...\n`)
+  assert.ok(readDescription(original, 'x.job').ok)
+  const { hpc, original: back } = readSpliced(spliceBlocks(original, { hpc: { id: 'x' } }))
+  assert.deepEqual(hpc, { id: 'x' })
+  assert.ok(back !== undefined && Buffer.from(back).equals(original))
 })
