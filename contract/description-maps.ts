@@ -39,6 +39,10 @@ function isTemplateName(name: string, spot: Spot): boolean {
     spot.say(`${quoted(name)} is one of the names every template has (${builtinNames.join(', ')}); use another name`)
     return false
   }
+  if (name === '__proto__') {
+    spot.say(`${quoted(name)} cannot be a name in a template: programs take it for something else; use another name`)
+    return false
+  }
   if (/^[A-Za-z_][A-Za-z0-9_]{0,239}$/.test(name)) return true
   spot.say(`${quoted(name)} cannot be a name in a template: use letters, digits and "_", not starting with a digit`)
   return false
