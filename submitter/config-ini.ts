@@ -54,13 +54,14 @@ function parseIni(source: string): Ini {
       sections.set(header, section)
       continue
     }
-    const match = /^(.*?)\s*[=:]\s*(.*)$/.exec(text)
-    const key = match?.[1]?.toLowerCase()
+    // no pattern: one with two open ends takes minutes for a long line of blanks
+    const delimiter = text.search(/[=:]/)
+    const key = delimiter < 0 ? undefined : text.slice(0, delimiter).trimEnd().toLowerCase()
     if (section === undefined) problems.push({ line, message: 'expected a [section] first' })
     else if (key === undefined || key === '') problems.push({ line, message: 'expected "key = value" or a [section]' })
     else {
       if (section.has(key)) problems.push({ line, message: `"${key}" stands here a second time` })
-      option = { lines: [match?.[2] ?? ''], line }
+      option = { lines: [text.slice(delimiter + 1).trimStart()], line }
       section.set(key, option)
     }
   }
@@ -73,12 +74,17 @@ function parseIni(source: string): Ini {
   return { sections: new Map(joined), problems }
 }
 
+/** References followed for one value: values that double each other would go on for ever. */
+const mostReferences = 1000
+
 /** Python's BasicInterpolation where that has an answer; anything else stays as written. */
-function interpolate(text: string, options: Section, depth = 0): string {
+function interpolate(text: string, options: Section, followed = { count: 0 }, depth = 0): string {
   return text.replace(/%(?:%|\(([^()]+)\)s)/g, (written, name?: string) => {
     if (name === undefined) return '%'
     const named = options.get(name.toLowerCase())
-    return named === undefined || depth >= 10 ? written : interpolate(named.text, options, depth + 1)
+    if (named === undefined || depth >= 10 || followed.count >= mostReferences) return written
+    followed.count += 1
+    return interpolate(named.text, options, followed, depth + 1)
   })
 }
 

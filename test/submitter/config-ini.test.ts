@@ -160,3 +160,13 @@ test('HB-16: looksLikeIni() goes by the name, else by the first line that says s
   ]
   for (const [file, text, ini] of table) assert.equal(looksLikeIni(file, text), ini, `${file} ${text}`)
 })
+
+test('HB-16: an ini takes no longer for its blanks, nor for values that double each other', () => {
+  const doubling = Array.from({ length: 26 }, (_, n) => `v${n} = ${n === 0 ? 'x' : `%(v${n - 1})s`.repeat(4)}\n`).join(
+    '',
+  )
+  const began = performance.now()
+  assert.equal(problems(`${sample}\na${' '.repeat(900_000)}b\n`).length, 1)
+  assert.ok(parseConfig(`${sample}\n[hpc_env]\n`.replace(/\n\[hpc_env\]\n$/, `\n[DEFAULT]\n${doubling}`), where))
+  assert.ok(performance.now() - began < 5_000)
+})
