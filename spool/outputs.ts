@@ -2,7 +2,9 @@
  * What a job left behind, as size and SHA-256 of every file. Outputs are looked for in `output/`, then beside it; links, devices and
  * sockets are never taken: what a container writes is data of a stranger.
  */
+
 import { join } from 'node:path'
+import { quoted } from '../contract/errors.ts'
 import type { FileEntry, OutputEntry } from '../contract/spool-records.ts'
 import { digestOf } from '../system/digest.ts'
 import type { Files } from '../system/files.ts'
@@ -81,7 +83,7 @@ async function takeOutput(
   found: FoundOutputs,
 ): Promise<void> {
   const { name, optional } = output
-  const shown = `output "${name}" (output_map key "${key}")`
+  const shown = `output ${quoted(name)} (output_map key "${key}")`
   // an output/ that has become a link leads out of what the job's container could see
   const inside = files.stat(join(workDir, 'output'))?.isDirectory() === true
   const places = outputPlaces(workDir, name).slice(inside ? 0 : 1)
@@ -99,7 +101,7 @@ async function takeOutput(
     const folder = await describeFolder(files, place)
     found.outputs.push({ key, name, kind: 'folder', files: folder.files, folders: folder.folders })
     for (const path of folder.left) {
-      found.warnings.push(`"${path}" in output folder "${name}" is no regular file and was left out`)
+      found.warnings.push(`${quoted(path)} in output folder ${quoted(name)} is no regular file and was left out`)
     }
     return
   }
@@ -124,7 +126,7 @@ export async function findOutputs(
     } catch (error) {
       const code = errno(error)
       if (code === undefined || meansLookAgain(code) || code === 'EMFILE' || code === 'ENFILE') throw error
-      found.wrong.push(`output "${output.name}" (output_map key "${key}") cannot be read (${code})`)
+      found.wrong.push(`output ${quoted(output.name)} (output_map key "${key}") cannot be read (${code})`)
     }
   }
   return found

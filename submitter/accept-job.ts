@@ -142,7 +142,7 @@ export function sealOf(gateway: Gateway, name: string): string | undefined {
 }
 
 export function heldBy(name: string): string {
-  return `job "${name}" is to deliver to one of its outputs first`
+  return `job ${quoted(name)} is to deliver to one of its outputs first`
 }
 
 function event(desk: Desk, state: string, note?: string): HistoryEvent {

@@ -1,5 +1,5 @@
 /** The dropbox's share of a pass, under the accept lock: new jobs in, bad ones refused, cancelled ones ended, all else told what it waits for. */
-import { describeError } from '../contract/errors.ts'
+import { describeError, quoted } from '../contract/errors.ts'
 import { parseDescriptionProblems, readDescription } from '../contract/read-description.ts'
 import { makeJobId } from '../contract/spool.ts'
 import {
@@ -262,7 +262,7 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
     appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name: hpc.name, note: message }])
     return { ended: true } as const
   }
-  if (!reading.ok) return end(`Cannot accept "${hpc.name}.job": its text cannot be read back; drop it again`)
+  if (!reading.ok) return end(`Cannot accept ${quoted(`${hpc.name}.job`)}: its text cannot be read back; drop it again`)
   const { description } = reading
   const { target: _, ...rest } = description
   const atHome = hpc.site !== undefined && Object.hasOwn(gateway.config.sites, hpc.site)

@@ -1,4 +1,5 @@
 /** Which site and lane a job goes to: a pure choice over the config. A job that fits nowhere is told what came nearest. */
+import { quoted } from '../contract/errors.ts'
 import type { JobDescription } from '../contract/job-description.ts'
 import { didYouMean } from '../contract/suggest.ts'
 import { renderBytes, renderDuration } from '../contract/units.ts'
@@ -51,7 +52,7 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
   const named = (key: string, name: string) => {
     const site = all.find((one) => one.name === name)
     return site === undefined
-      ? refuse(key, `"${name}" is no site of the config${didYouMean(name, names)}; there are ${names.join(', ')}`)
+      ? refuse(key, `${quoted(name)} is no site of the config${didYouMean(name, names)}; there are ${names.join(', ')}`)
       : [site]
   }
   if (job.site !== undefined) return named('site', job.site)
@@ -62,7 +63,7 @@ function sitesFor(job: JobDescription, config: Config): readonly Site[] | LaneCh
     if (!names.includes(job.target)) {
       return refuse(
         'target',
-        `"${job.target}" is not set${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`,
+        `${quoted(job.target)} is not set${didYouMean(job.target, [...wishes, ...names])}; set exec_target in the config`,
       )
     }
     return named('target', job.target)
@@ -113,7 +114,7 @@ export function chooseLane(job: JobDescription, config: Config, timeMs: number |
           ? site.scheduler.queues[job.size]
           : null
     if (queue === null) {
-      nearest ??= `site ${site.name} has no queue for size "${job.size}"${didYouMean(job.size ?? '', Object.keys(site.scheduler.queues))}`
+      nearest ??= `site ${site.name} has no queue for size ${quoted(job.size ?? '')}${didYouMean(job.size ?? '', Object.keys(site.scheduler.queues))}`
       continue
     }
     for (const lane of lanes) {

@@ -1,4 +1,5 @@
 /** The `job:` block of a result: the five keys hpc_batch's callers know, and ours beside them. */
+import { printable, quoted } from '../contract/errors.ts'
 import type { HistoryEvent, ResultRecord } from '../contract/spool-records.ts'
 
 export interface JobBlock {
@@ -22,12 +23,12 @@ export interface JobBlock {
 /** Whether the outputs are to be delivered, and the sentence for the caller: a pure reading of the result. */
 export function verdictOf(result: ResultRecord): { readonly status: 'ok' | 'error'; readonly message: string } {
   const error = (message: string) => ({ status: 'error', message }) as const
-  if (result.message !== undefined) return error(result.message)
+  if (result.message !== undefined) return error(printable(result.message))
   if (result.state !== 'done' || result.rc === null) return error(`The job was ${result.state}`)
   if (result.rc !== 0) return error(`Remote command failed with return code ${result.rc}`)
   const [first, ...more] = result.missing
   if (first !== undefined) {
-    const names = [first, ...more].map((name) => `"${name}"`).join(', ')
+    const names = [first, ...more].map((name) => quoted(name)).join(', ')
     return error(
       `The script ended with return code 0 but did not write ${names}: see that it writes to <<workspace>>/output/ (or beside it) under that name, or mark the key with "?" in output_map`,
     )

@@ -1,5 +1,5 @@
 /** One site's share of a pass, in one session with its queuer, under the site's own lock. A slow site delays no other. */
-import { describeError, HpcError } from '../contract/errors.ts'
+import { describeError, HpcError, quoted } from '../contract/errors.ts'
 import type { Answer } from '../contract/protocol.ts'
 import type { LaneReport } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
@@ -129,7 +129,7 @@ function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport
       report.waiting.push({ name: hpc.name, why: sent.why })
       return
     case 'refused':
-      refuse(gateway, work, sent.job, `Cannot send "${hpc.name}.job": ${sent.message}`, report)
+      refuse(gateway, work, sent.job, `Cannot send ${quoted(`${hpc.name}.job`)}: ${sent.message}`, report)
   }
 }
 

@@ -3,7 +3,7 @@
  * there; nothing waits for an answer. Large jobs go last of all, each from where an earlier pass stopped.
  */
 import { basename } from 'node:path'
-import { describeError } from '../contract/errors.ts'
+import { describeError, quoted } from '../contract/errors.ts'
 import type { FileEntry, JobRecord } from '../contract/spool-records.ts'
 import { digestOf, sha256 } from '../system/digest.ts'
 import type { JobToSend } from './accept-job.ts'
@@ -71,7 +71,7 @@ async function prepare(gateway: Gateway, job: JobToSend, known?: DigestCache): P
         known?.set(path, before, digest.sha256)
         return { path: name, mode, ...digest }
       }
-      throw new InputFault(`"${path}" changes while it is read`, false)
+      throw new InputFault(`${quoted(path)} changes while it is read`, false)
     })
   }
   const record: JobRecord = { ...job.plan.record, inputs }
@@ -131,7 +131,8 @@ async function upload(
         const piece = Buffer.allocUnsafe(pieceBytes)
         const count = gateway.files.os.readSync(fd, piece, 0, pieceBytes, at)
         await sendPiece(at, piece.subarray(0, count))
-        if (count === 0 && at < entry.size) throw new InputFault(`"${path}" became shorter while it was sent`, true)
+        if (count === 0 && at < entry.size)
+          throw new InputFault(`${quoted(path)} became shorter while it was sent`, true)
         at += count
       } while (at < entry.size)
     })

@@ -24,6 +24,8 @@ for (const [what, more, status, message] of [
   ['all went well', {}, 'ok', /^processed OK$/],
   ['the script failed', { rc: 3 }, 'error', /^Remote command failed with return code 3$/],
   ['a signal', { rc: -9 }, 'error', /^Remote command failed with return code -9$/],
+  ['escapes in its message', { message: 'a\u001b[2J\u202eb' }, 'error', /^a\\x1b\[2J\\u202eb$/],
+  ['marks in a name', { missing: ['a\u202eb'] }, 'error', /did not write "a\\u202eb"/],
   ['one output missing', { missing: ['a'] }, 'error', /did not write "a": see that/],
   ['two outputs missing', { missing: ['a', 'b'] }, 'error', /did not write "a", "b"/],
   [
