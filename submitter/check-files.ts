@@ -84,11 +84,20 @@ function judgeInput(gateway: Gateway, owner: Owner, fd: number, path: string, st
 }
 
 /** Whether an output may be delivered to `path`; the same check at acceptance and right before delivery. */
-export function judgeOutput(
-  gateway: Gateway,
-  owner: Owner,
-  path: string,
-): { readonly fault: string; readonly transient: boolean } | undefined {
+export function judgeOutput(gateway: Gateway, owner: Owner, path: string): Fault | undefined {
+  const opened = openOutputFolder(gateway, owner, path)
+  if ('fault' in opened) return opened
+  gateway.files.os.closeSync(opened.fd)
+  return undefined
+}
+
+export interface Fault {
+  readonly fault: string
+  readonly transient: boolean
+}
+
+/** The folder an output is to be delivered into, judged as it is open. */
+export function openOutputFolder(gateway: Gateway, owner: Owner, path: string): { readonly fd: number } | Fault {
   const { os } = gateway.files
   const dir = dirname(path)
   const fix = { transient: false }
@@ -107,38 +116,35 @@ export function judgeOutput(
       transient: true,
     }
   }
+  const fault = judgeFolder(gateway, owner, fd, path)
+  if (fault === undefined) return { fd }
+  os.closeSync(fd)
+  return { fault, ...fix }
+}
+
+function judgeFolder(gateway: Gateway, owner: Owner, fd: number, path: string): string | undefined {
+  const { os } = gateway.files
+  const dir = dirname(path)
+  const stats = os.fstatSync(fd)
+  const real = realPathOf(gateway, fd, dir)
   try {
-    const stats = os.fstatSync(fd)
-    try {
-      os.accessSync(dir, W_OK | X_OK)
-    } catch {
-      return { fault: `${quoted(path)}: its folder ${quoted(dir)} is not writable by the gateway`, ...fix }
-    }
-    const real = join(realPathOf(gateway, fd, dir), basename(path))
-    if (isInternal(gateway, real)) return { fault: `${quoted(path)} lies among the gateway's own files`, ...fix }
-    const target = gateway.files.stat(path)
-    if (target !== undefined && !target.isFile() && !target.isDirectory()) {
-      return { fault: `${quoted(path)} is there and is a link or special file`, ...fix }
-    }
-    if (isOurself(gateway, owner)) return undefined
-    if (!isUnder(real, gateway.config.paths.outputs)) {
-      return {
-        fault: `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`,
-        ...fix,
-      }
-    }
-    if (!may(gateway, owner, stats, 3))
-      return {
-        fault: `${quoted(path)}: its folder ${quoted(dir)} may not be written by the owner of the job file`,
-        ...fix,
-      }
-    if (target !== undefined && (stats.mode & 0o1000) !== 0 && target.uid !== owner.uid && stats.uid !== owner.uid) {
-      return { fault: `${quoted(path)} belongs to somebody else`, ...fix }
-    }
-    return undefined
-  } finally {
-    os.closeSync(fd)
+    os.accessSync(dir, W_OK | X_OK)
+  } catch {
+    return `${quoted(path)}: its folder ${quoted(dir)} is not writable by the gateway`
   }
+  const final = join(real, basename(path))
+  if (isInternal(gateway, final)) return `${quoted(path)} lies among the gateway's own files`
+  const target = gateway.files.stat(path)
+  if (target !== undefined && !target.isFile() && !target.isDirectory())
+    return `${quoted(path)} is there and is a link or special file`
+  if (isOurself(gateway, owner)) return undefined
+  if (!isUnder(final, gateway.config.paths.outputs))
+    return `${quoted(path)} lies outside of what job files of other users may name (paths.outputs in the config)`
+  if (!may(gateway, owner, stats, 3))
+    return `${quoted(path)}: its folder ${quoted(dir)} may not be written by the owner of the job file`
+  if (target !== undefined && (stats.mode & 0o1000) !== 0 && target.uid !== owner.uid && stats.uid !== owner.uid)
+    return `${quoted(path)} belongs to somebody else`
+  return undefined
 }
 
 /** The dropbox's names and the state folder are not for results of jobs. */

@@ -82,6 +82,7 @@ export async function collect(
       }
       try {
         const block = deliver(gateway, work.lock, submitted, receiver)
+        receiver.letGo()
         report.delivered.push({ name, block })
         await clean(id, key, keepMsFor(gateway, block.status, receiver))
       } catch (error) {

@@ -3,13 +3,15 @@
  * checked. Then `delivering` and the `job:` block are published in `.submitted` and noted in the log; from the first rename on it only
  * goes forward; the last rename makes it `.finished`.
  */
-import { dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
+import { HpcError, quoted } from '../contract/errors.ts'
 import { spoolAt } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import { publishSubmitted, renameToFinished } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
+import { removeGuarded } from './held-folder.ts'
 import { type JobBlock, verdictOf } from './job-block.ts'
 import { appendEvents, type JournalEntry } from './journal.ts'
 import type { Lock } from './lock.ts'
@@ -27,9 +29,10 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   appendEvents(gateway, [{ event: 'delivering', id: hpc.id, name: hpc.name }], true)
   for (const { temporary, destination } of receiver.outputs) {
     lock.check()
-    moveIntoPlace(gateway, temporary, destination)
+    moveIntoPlace(gateway, hpc, temporary, destination)
   }
-  for (const dir of new Set(receiver.outputs.map(({ destination }) => dirname(destination)))) files.syncFolder(dir)
+  for (const dir of new Set(receiver.outputs.map(({ folder }) => folder))) files.syncFolder(dir)
+  receiver.letGo()
   renameToFinished(gateway, lock, hpc)
   release(gateway, hpc.id, destinationsOf(receiver.description))
   appendEvents(gateway, [{ event: 'delivered', id: hpc.id, name: hpc.name, note: block.status, ...ranAs(receiver) }])
@@ -97,7 +100,7 @@ function keptAt(gateway: Gateway, hpc: HpcNode): { path: string; until: string }
 }
 
 /** The mode of the file that is replaced, else the configured one, else what the umask gives a new file; and its owner, where we may. */
-function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destination }: Received): void {
+function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destination, inside, inode }: Received): void {
   const { files, config } = gateway
   const { os } = files
   const there = files.stat(destination)
@@ -105,6 +108,13 @@ function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destina
   const give = (path: string, mode: number, flags: number) => {
     const fd = os.openSync(path, O_RDONLY | O_NOFOLLOW | flags)
     try {
+      const { uid, nlink, ino } = os.fstatSync(fd)
+      const swapped = flags === 0 && (nlink !== 1 || (path === temporary && ino !== inode))
+      if (gateway.uid === 0 && (uid !== 0 || swapped))
+        throw new HpcError(
+          'transient',
+          `${quoted(basename(destination))} was replaced by somebody while it was delivered`,
+        )
       os.fchmodSync(fd, mode)
       if (gateway.uid === 0) os.fchownSync(fd, there?.uid ?? hpc.owner.uid, there?.gid ?? hpc.owner.gid)
     } finally {
@@ -117,22 +127,22 @@ function giveRights(gateway: Gateway, hpc: HpcNode, { output, temporary, destina
     give(temporary, mode, 0)
     return
   }
-  for (const { path, mode } of output.files) give(join(temporary, path), fileMode(mode), 0)
+  for (const { path, mode } of output.files) give(join(inside, path), fileMode(mode), 0)
   const folderMode = config.dirMode ?? 0o777 & ~umask
-  for (const { path } of [...output.folders].reverse()) give(join(temporary, path), folderMode, O_DIRECTORY)
+  for (const { path } of [...output.folders].reverse()) give(join(inside, path), folderMode, O_DIRECTORY)
   give(temporary, there?.isDirectory() === true ? there.mode & 0o7777 : folderMode, O_DIRECTORY)
 }
 
 /** One rename. A folder cannot replace a full one, nor a file a folder: the old one steps aside first, and goes when the new one stands. */
-function moveIntoPlace(gateway: Gateway, temporary: string, destination: string): void {
+function moveIntoPlace(gateway: Gateway, hpc: HpcNode, temporary: string, destination: string): void {
   const { files } = gateway
   if (!files.exists(temporary)) return
   const there = files.stat(destination)
   const aside = `${temporary}.old`
   if (there?.isDirectory() === true || (there !== undefined && files.stat(temporary)?.isDirectory() === true)) {
-    files.removeTree(aside)
+    removeGuarded(gateway, hpc.owner, aside)
     files.os.renameSync(destination, aside)
   }
   files.os.renameSync(temporary, destination)
-  files.removeTree(aside)
+  removeGuarded(gateway, hpc.owner, aside)
 }

@@ -7,8 +7,9 @@ import type { FileEntry, OutputEntry, ResultRecord } from '../contract/spool-rec
 import { streamText } from '../contract/stream-text.ts'
 import { renderBytes } from '../contract/units.ts'
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from '../system/os.ts'
-import { judgeOutput } from './check-files.ts'
+import { openOutputFolder } from './check-files.ts'
 import type { Gateway } from './gateway.ts'
+import { holdOwnFolder, isGuarded, pathOfOpen, removeGuarded } from './held-folder.ts'
 import { verdictOf } from './job-block.ts'
 import type { Collector } from './session.ts'
 import type { HpcNode } from './submitted-file.ts'
@@ -25,6 +26,12 @@ export interface Received {
   /** Beside the destination: `.<id>.<n>`. */
   readonly temporary: string
   readonly destination: string
+  /** For people, and for what is done beside it: the destination's folder as the job names it. */
+  readonly folder: string
+  /** Where the files of a folder are written: the temporary folder, held open where its name could be swapped. */
+  readonly inside: string
+  /** Of a file: which one was written and verified. */
+  inode?: number
 }
 
 export class JobReceiver implements Collector {
@@ -35,6 +42,8 @@ export class JobReceiver implements Collector {
   readonly #open = new Map<string, Receiving>()
   readonly #wanted = new Map<string, { path: string; entry: FileEntry }>()
   readonly #verified = new Set<string>()
+  /** Folders held open while they are written into. */
+  readonly #held: number[] = []
   readonly outputs: Received[] = []
   record: ResultRecord | undefined
   publishedAt: string | undefined
@@ -63,8 +72,12 @@ export class JobReceiver implements Collector {
     const target = this.description.outputs.get(output.key)
     if (target === undefined)
       throw new HpcError('transient', `the result names an output "${output.key}" that the job did not ask for`)
-    const fault = judgeOutput(this.#gateway, this.#hpc.owner, target.path)
-    if (fault !== undefined) throw new HpcError('transient', fault.fault)
+    const guarded = isGuarded(this.#gateway, this.#hpc.owner)
+    const opened = openOutputFolder(this.#gateway, this.#hpc.owner, target.path)
+    if ('fault' in opened) throw new HpcError('transient', opened.fault)
+    if (guarded) this.#held.push(opened.fd)
+    else this.#gateway.files.os.closeSync(opened.fd)
+    const folder = guarded ? pathOfOpen(opened.fd) : dirname(target.path)
     const { files } = this.#gateway
     const needed = output.files.reduce((sum, { size }) => sum + size, 0)
     const space = files.space(dirname(target.path))
@@ -77,15 +90,22 @@ export class JobReceiver implements Collector {
         `${quoted(dirname(target.path))} has too little space for its ${renderBytes(needed)}`,
       )
     }
-    const temporary = join(dirname(target.path), `.${this.#hpc.id}.${index}`)
-    files.removeTree(temporary)
-    this.outputs.push({ output, temporary, destination: target.path })
+    const temporary = join(folder, `.${this.#hpc.id}.${index}`)
+    removeGuarded(this.#gateway, this.#hpc.owner, temporary)
+    let inside = temporary
     if (output.kind === 'folder') {
       files.makeFolder(temporary)
-      for (const { path } of output.folders) files.makeFolder(join(temporary, safeRelative(path)))
+      if (guarded) {
+        const fd = holdOwnFolder(this.#gateway, temporary)
+        this.#held.push(fd)
+        inside = pathOfOpen(fd)
+      }
     }
+    const destination = join(folder, basename(target.path))
+    this.outputs.push({ output, temporary, destination, folder, inside })
+    for (const { path } of output.folders) files.makeFolder(join(inside, safeRelative(path)))
     for (const entry of output.files) {
-      const path = entry.path === '' ? temporary : join(temporary, safeRelative(entry.path))
+      const path = entry.path === '' ? temporary : join(inside, safeRelative(entry.path))
       this.#wanted.set(`${output.key}/${entry.path}`, { path, entry })
     }
   }
@@ -130,6 +150,8 @@ export class JobReceiver implements Collector {
         )
       }
       os.fsyncSync(receiving.fd)
+      const written = this.outputs.find(({ temporary }) => temporary === wanted.path)
+      if (written !== undefined) written.inode = os.fstatSync(receiving.fd).ino
     } finally {
       os.closeSync(receiving.fd)
     }
@@ -173,11 +195,17 @@ export class JobReceiver implements Collector {
     this.#open.clear()
     for (const { temporary } of this.outputs) {
       try {
-        this.#gateway.files.removeTree(temporary)
+        removeGuarded(this.#gateway, this.#hpc.owner, temporary)
       } catch (error) {
         this.#gateway.log.warn(`cannot remove ${temporary}: ${String(error)}`)
       }
     }
+    this.letGo()
+  }
+
+  /** Closes what was held; nothing can be written after it. */
+  letGo(): void {
+    for (const fd of this.#held.splice(0)) this.#gateway.files.os.closeSync(fd)
   }
 }
 
