@@ -103,7 +103,7 @@ async function copyFile(from: string, to: string, mode: number, onBytes?: (sent:
       if (!(await source.stat()).isFile()) throw new Error('it is no file')
       const target = await open(temporary, 'wx', 0o600).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error
-        await mkdir(folder, { recursive: true })
+        await mkdir(folder, { recursive: true, mode: 0o700 })
         return open(temporary, 'wx', 0o600)
       })
       try {

@@ -18,8 +18,6 @@ export interface SftpPut {
   readonly remotePath: string
   readonly mode: number
   readonly onBytes: ((sent: number) => void) | undefined
-  /** Creates a folder and all above it. */
-  readonly makeFolder: (path: string) => Promise<unknown>
   /** No answer of any kind for this long: given up (the server's disk hangs while its sshd still answers). */
   readonly patienceMs: number
 }
@@ -46,6 +44,18 @@ export async function putOverSftp(sftp: SFTPWrapper, put: SftpPut): Promise<void
     })
   const create = (): Promise<Buffer> => ask<Buffer>((answer) => sftp.open(temporary, 'wx', { mode: 0o600 }, answer))
 
+  /** With all above it, for nobody else from the beginning: programs that we run will lie there. */
+  const makeFolder = async (path: string): Promise<void> => {
+    const make = () => ask((answer) => sftp.mkdir(path, { mode: 0o700 }, answer as (error?: Error | null) => void))
+    await make().catch(async (error: unknown) => {
+      if (statusOf(error) === permissionDenied) throw error
+      // any other refusal may mean that it is there by now: creating the file tells
+      if (statusOf(error) !== noSuchFile || path === posix.dirname(path)) return
+      await makeFolder(posix.dirname(path))
+      await make().catch(() => undefined)
+    })
+  }
+
   const source = await open(put.localPath, 'r').catch((error: unknown) => {
     throw failure(put, error)
   })
@@ -53,7 +63,7 @@ export async function putOverSftp(sftp: SFTPWrapper, put: SftpPut): Promise<void
     if (!(await source.stat()).isFile()) throw new Error('it is no file')
     const handle = await create().catch(async (error: unknown) => {
       if (statusOf(error) !== noSuchFile) throw error
-      await put.makeFolder(folder)
+      await makeFolder(folder)
       return create()
     })
     created = true

@@ -185,8 +185,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
       putting += 1
       try {
         await ask<void>((resolve, reject) => {
-          const makeFolder = (path: string): Promise<unknown> => helper.mkdir(path, true)
-          const put = { localPath, remotePath, mode, onBytes, makeFolder, patienceMs: route.stallMs }
+          const put = { localPath, remotePath, mode, onBytes, patienceMs: route.stallMs }
           putOverSftp(opened, put).then(resolve, reject)
         })
       } catch (error) {
