@@ -83,7 +83,7 @@ export async function collect(
       try {
         const block = deliver(gateway, work.lock, submitted, receiver)
         receiver.letGo()
-        report.delivered.push({ name, block })
+        report.delivered.push({ name, status: block.status, message: block.message })
         await clean(id, key, keepMsFor(gateway, block.status, receiver))
       } catch (error) {
         work.lock.check()

@@ -131,12 +131,14 @@ export function sweepTemporaries(gateway: Gateway, names: readonly string[]): vo
  * The gateway that jobs in flight here belong to, found by its text: an idle pass must not load a YAML reader. hpc_batch's `.submitted`
  * files name none: they are nobody's but their owners'.
  */
-function gatewayNamedIn({ files, config }: Gateway): string | undefined {
+function gatewayNamedIn({ files, config, uid }: Gateway): string | undefined {
   for (const name of files.list(config.dropbox)) {
     if (!name.endsWith(endings.submitted) || name.startsWith('.')) continue
     const path = join(config.dropbox, name)
-    const text = files.stat(path)?.isFile() === true ? files.readText(path) : undefined
-    const found = /^ *"?gateway"?: "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"/m.exec(text ?? '')
+    const stats = files.stat(path)
+    // anybody's own text could keep a new gateway from beginning
+    if (stats?.isFile() !== true || stats.uid !== uid || (stats.mode & 0o022) !== 0) continue
+    const found = /^ *"?gateway"?: "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"/m.exec(files.readText(path) ?? '')
     if (found !== null) return found[1]
   }
   return undefined

@@ -42,7 +42,9 @@ export function giveToOwner(gateway: Gateway, hpc: HpcNode): void {
   const { files } = gateway
   const fd = files.os.openSync(jobFile(gateway, hpc.name).finished, O_RDONLY | O_NOFOLLOW)
   try {
-    files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
+    // what is not ours any more was given before, or was put there by somebody
+    const { uid, nlink } = files.os.fstatSync(fd)
+    if (uid === 0 && nlink === 1) files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
   } finally {
     files.os.closeSync(fd)
   }

@@ -10,7 +10,6 @@ import type { Site } from './config.ts'
 import { cancel, refuse, withdraw } from './end-at-site.ts'
 import type { Gateway } from './gateway.ts'
 import { helloOf } from './hello.ts'
-import type { JobBlock } from './job-block.ts'
 import type { Lock } from './lock.ts'
 import { decideRoom, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
@@ -35,7 +34,7 @@ export interface SiteWork {
 export interface SiteReport {
   readonly site: string
   readonly published: string[]
-  readonly delivered: { readonly name: string; readonly block: JobBlock }[]
+  readonly delivered: { readonly name: string; readonly status: 'ok' | 'error'; readonly message: string }[]
   readonly refused: string[]
   readonly waiting: { readonly name: string; readonly why: string }[]
   readonly lanes: readonly LaneReport[]
@@ -139,7 +138,7 @@ function tellSteps(gateway: Gateway, seen: Welcome, toSend: number, report: Site
   tell(`pass ${seen.generation} on ${seen.host} with ${seen.node}: ${seen.done.length} done, ${toSend} to send`)
   for (const id of report.published) tell(`${id} is there`)
   for (const { name, why } of report.waiting) tell(`"${name}" waits: ${why}`)
-  for (const { name, block } of report.delivered) tell(`"${name}" was delivered: ${block.message}`)
+  for (const { name, message } of report.delivered) tell(`"${name}" was delivered: ${message}`)
   for (const { lane, waiting, running, action } of report.lanes)
     tell(`lane ${lane}: ${waiting} waiting, ${running} running, ${action}`)
 }

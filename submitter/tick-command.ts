@@ -49,7 +49,7 @@ function jsonReport(report: TickReport): object {
     sites: report.sites.map(({ site, published, delivered, lanes, trouble }) => ({
       site,
       published: published.length,
-      delivered: delivered.map(({ name, block }) => ({ name, status: block.status })),
+      delivered: delivered.map(({ name, status }) => ({ name, status })),
       lanes,
       trouble,
     })),
