@@ -1,0 +1,45 @@
+/** Stands for `system/process.ts`: the same questions, asked of a simulated machine. */
+import type { Command, Reply } from '../../scheduler/scheduler.ts'
+import type { Machine, Task } from './task.ts'
+
+interface Identity {
+  readonly pid: number
+  readonly startTicks: string
+  readonly bootId: string
+}
+
+export interface Answers {
+  readonly run: (command: Command, timeoutMs: number) => Promise<Reply>
+  readonly startDetached: (task: Task, argv: readonly string[], env: Readonly<Record<string, string>>) => object
+}
+
+export function processesOf(task: Task, answers: Answers) {
+  const { machine }: { machine: Machine } = task
+  const carrying = (value: string, session?: number) =>
+    [...machine.processes.values()]
+      .filter((one) => one.mark === value || (session !== undefined && one.session === session))
+      .map(({ pid }) => pid)
+  return {
+    runCommand: answers.run,
+    startDetached: (argv: readonly string[], env: Readonly<Record<string, string>>) =>
+      answers.startDetached(task, argv, env),
+    identifyProcess: (pid: number, bootId: string): Identity | undefined => {
+      const found = machine.processes.get(pid)
+      return found === undefined ? undefined : { pid, startTicks: found.startTicks, bootId }
+    },
+    isAlive: ({ pid, startTicks, bootId }: Identity, here: string) =>
+      bootId === here && machine.processes.get(pid)?.startTicks === startTicks,
+    processesCarrying: (_: string, values: Iterable<string>, sessions?: ReadonlyMap<string, number | undefined>) =>
+      new Map([...values].map((value) => [value, carrying(value, sessions?.get(value))])),
+    processesMarked: (_: string, value: string, session?: number) => carrying(value, session),
+    groupLives: (group: number) => [...machine.processes.values()].some(({ session }) => session === group),
+    memoryOf: () => undefined,
+    commandLine: (pid: number) => machine.processes.get(pid)?.argv ?? [],
+    openForWriting: () => false,
+    signal: (pid: number, name: string) => {
+      const found = machine.processes.get(Math.abs(pid))
+      found?.signal(name)
+      return found !== undefined
+    },
+  }
+}

@@ -1,0 +1,358 @@
+/** One simulated world: gateways with their crons, a site with its cluster, tools that drop jobs, and whatever befalls them. */
+import { posix } from 'node:path'
+import type { Command } from '../../scheduler/scheduler.ts'
+import { type Config, parseConfig } from '../../submitter/config.ts'
+import type { Gateway } from '../../submitter/gateway.ts'
+import type { TickReport } from '../../submitter/tick.ts'
+import type { Channel, Connection } from '../../submitter/transport/transport.ts'
+import type { Clock } from '../../system/clock.ts'
+import type { Files } from '../../system/files.ts'
+import type { Os } from '../../system/os.ts'
+import { type Allocation, Cluster, type Run } from './cluster.ts'
+import { Disk, type FileFaults } from './disk.ts'
+import { Chance, Kernel } from './kernel.ts'
+import { processesOf } from './processes.ts'
+import type { Programs } from './programs.ts'
+import { Death, Machine, Task, wallMs } from './task.ts'
+import { wire } from './wire.ts'
+
+export const workspace = '/hpc/workspace'
+export const hourMs = 3_600_000
+
+export interface Job {
+  readonly gateway: string
+  readonly name: string
+  readonly rc: number
+  readonly seconds: number
+  readonly input: string
+  readonly output: string
+  readonly content: string
+  finished: number
+}
+
+export interface Host {
+  readonly machine: Machine
+  readonly dir: string
+  readonly config: Config
+}
+
+interface Submitter {
+  readonly tick: (gateway: Gateway) => Promise<TickReport>
+  readonly Files: new (os: Os) => Files
+  readonly realOs: Os
+  readonly realClock: Clock
+}
+
+/** What a schedule is made of; each number is drawn from the seed. */
+export interface Plan {
+  readonly gateways: number
+  readonly jobs: number
+  readonly maxRunners: number
+  readonly slots: number
+  /** How often which fault is to strike; none in a calm world. */
+  readonly faults: boolean
+}
+
+export class World {
+  readonly kernel = new Kernel()
+  readonly chance: Chance
+  readonly disk: Disk
+  readonly cluster: Cluster
+  readonly plan: Plan
+  readonly hosts: Host[] = []
+  readonly jobs: Job[] = []
+  readonly login: Machine
+  readonly nodes: Machine[]
+  /** Promises broken, as sentences. */
+  readonly broken: string[] = []
+  readonly injected = new Map<string, number>()
+  readonly #programs: Programs
+  readonly #trace: ((line: string) => void) | undefined
+  readonly tasks = new Set<Task>()
+  readonly #idle = new Map<Host, { task: Task; program: Submitter }[]>()
+
+  constructor(seed: number, plan: Plan, programs: Programs, trace?: (line: string) => void) {
+    this.chance = new Chance(seed)
+    this.plan = plan
+    this.#programs = programs
+    this.#trace = trace
+    this.disk = new Disk(() => wallMs(this.kernel))
+    const machine = (name: string) =>
+      new Machine(name, this.chance.uuid(), this.chance.between(-3_600_000, 3_600_000), this.chance.between(1e6, 1e9))
+    this.login = machine('login')
+    this.nodes = ['n1', 'n2', 'n3'].map(machine)
+    this.cluster = new Cluster(this.kernel, this.chance, this.disk, this.nodes, {
+      startRunner: (allocation, node) => this.#startRunner(allocation, node),
+      started: (run) => this.#started(run),
+      log: (text) => this.log(text),
+      lie: () => undefined,
+    })
+    this.disk.mkdir('/hpc', 0o755, true)
+    for (let g = 1; g <= plan.gateways; g++) {
+      const dir = `/g${g}`
+      for (const folder of ['dropbox', 'state', 'in', 'out']) this.disk.mkdir(`${dir}/${folder}`, 0o755, true)
+      this.disk.put(`${dir}/templates/work.template`, '#!/bin/sh\nwork <<seconds>> <<rc>> <<token>> <<from>> <<to>>\n')
+      this.hosts.push({ machine: machine(`g${g}`), dir, config: configOf(dir, plan) })
+    }
+  }
+
+  log(text: string): void {
+    this.#trace?.(`${(this.kernel.now / 1000).toFixed(3).padStart(12)} ${text}`)
+  }
+
+  breaks(text: string): void {
+    this.log(`BROKEN: ${text}`)
+    this.broken.push(text)
+  }
+
+  fault(kind: string): void {
+    this.injected.set(kind, (this.injected.get(kind) ?? 0) + 1)
+    this.log(`FAULT: ${kind}`)
+  }
+
+  // ------------------------------------------------------------ processes
+
+  #task(
+    machine: Machine,
+    argv: readonly string[],
+    more: { env?: Record<string, string>; stdin?: unknown; stdout?: unknown },
+  ) {
+    const { kernel, chance, disk } = this
+    const label = `${machine.name} ${posix.basename(argv[1] ?? '')}`
+    const task: Task = new Task({
+      kernel,
+      chance,
+      disk,
+      machine,
+      argv,
+      env: more.env ?? {},
+      stdio: {
+        stdin: more.stdin,
+        stdout: more.stdout,
+        stderr: (text) => this.log(`${label} ${task.pid}: ${text.trimEnd()}`),
+      },
+      processes: (one) =>
+        processesOf(one, {
+          run: (command: Command, timeoutMs) => this.cluster.run(command, timeoutMs),
+          startDetached: (runner, words, env) => this.cluster.startScript(runner, words, env),
+        }),
+      faults: (one) => this.#faultsOf(one),
+    })
+    this.tasks.add(task)
+    void task.ended.then(() => this.tasks.delete(task))
+    return task
+  }
+
+  /** Starts what a program does when it is loaded; what it throws there ends its process. */
+  #load(task: Task, program: Programs['queuer']): void {
+    try {
+      program(task.surroundings())
+    } catch (error) {
+      if (!(error instanceof Death)) throw error
+    }
+  }
+
+  #startRunner({ id, identity, restart, startedMs, walltimeMs }: Allocation, node: Machine): Task {
+    const [, , lane = '', nonce = ''] = identity.split('/')
+    const words = ['--workspace', workspace, '--lane', lane, '--nonce', nonce]
+    const task = this.#task(
+      node,
+      ['node', 'hpc_runner', ...words, '--native-id', String(id), '--restart', String(restart), identity],
+      {
+        env: {
+          SLURM_JOB_END_TIME: String(
+            Math.floor((wallMs(this.kernel, node) - this.kernel.now + startedMs + walltimeMs) / 1000),
+          ),
+        },
+      },
+    )
+    this.#load(task, this.#programs.runner)
+    return task
+  }
+
+  /** One pass of a cron; true when it got to its end. */
+  async tick(host: Host): Promise<TickReport | undefined> {
+    const { chance } = this
+    const idle = this.#idle.get(host)?.pop()
+    const task = idle?.task ?? this.#task(host.machine, ['node', 'hpc-submitter'], {})
+    if (idle !== undefined) {
+      task.again()
+      this.tasks.add(task)
+    }
+    let program = idle?.program
+    const log = (level: string) => (text: string) => this.log(`${host.machine.name} tick ${task.pid}: ${level} ${text}`)
+    let report: TickReport | undefined
+    const work = async () => {
+      program ??= this.#programs.submitter(task.surroundings()) as unknown as Submitter
+      const { bootId } = host.machine
+      report = await program.tick({
+        config: host.config,
+        files: new program.Files(program.realOs),
+        clock: program.realClock,
+        log: { debug: () => undefined, info: log('info'), warn: log('warn') },
+        uuid: () => chance.uuid(),
+        host: host.machine.name,
+        self: { pid: task.pid, startTicks: task.startTicks, bootId },
+        uid: 1000,
+        options: { noCleanup: false, email: undefined, debug: false, takeOver: false },
+        programs: () => ({ folder: 'simulated', queuerDigest: 'q', runnerDigest: 'r', files: [] }),
+        transportFor: () => ({ description: 'simulated', connect: () => this.#connect(task) }),
+        groupsOf: () => new Set(),
+        userName: () => 'amp',
+        isOpenForWriting: () => false,
+        progress: () => undefined,
+      })
+    }
+    work().then(
+      () => task.end(0),
+      (error: unknown) => {
+        if (task.alive) this.log(`${host.machine.name} tick ${task.pid}: ${String(error)}`)
+        task.end(1)
+      },
+    )
+    const code = await task.ended
+    this.tasks.delete(task)
+    // the next pass is another process; that its program need not be read anew saves most of the time
+    if (code === 0 && program !== undefined) this.#idle.set(host, [...(this.#idle.get(host) ?? []), { task, program }])
+    for (const error of report?.errors ?? []) this.log(`${host.machine.name} tick ${task.pid}: ${error.message}`)
+    return report
+  }
+
+  /** Another thread of the story: waits in simulated time. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.kernel.after(ms, resolve))
+  }
+
+  async #connect(task: Task): Promise<Connection> {
+    await this.sleep(this.chance.between(20, 300))
+    let breakIt: (error: Error) => void = () => undefined
+    const broken = new Promise<never>((_, reject) => {
+      breakIt = reject
+    })
+    broken.catch(() => undefined)
+    const cuts: (() => void)[] = []
+    void task.ended.then(() => {
+      for (const cut of cuts) cut()
+    })
+    void breakIt
+    return {
+      broken,
+      exec: async () => this.#startQueuer(cuts),
+      putFile: async () => {
+        throw new Error('the programs are there')
+      },
+      close: async () => {
+        for (const cut of cuts) cut()
+      },
+    }
+  }
+
+  async #startQueuer(cuts: (() => void)[]): Promise<Channel> {
+    const delayMs = this.chance.between(1, 60)
+    await this.sleep(delayMs)
+    const stdin = wire(this.kernel, delayMs)
+    const stdout = wire(this.kernel, delayMs)
+    const stderr = wire(this.kernel, delayMs)
+    const task = this.#task(this.login, ['node', 'hpc_queuer', '--workspace', workspace], {
+      stdin: stdin.output,
+      stdout: stdout.input,
+    })
+    const exited = task.ended.then(async (code) => {
+      stderr.input.end()
+      stdout.input.end()
+      stdin.cut(new Error('write EPIPE'))
+      await this.sleep(delayMs)
+      return { code, signal: code === null ? 'SIGKILL' : null }
+    })
+    // the submitter went away: its end of the stream is an end here
+    cuts.push(() => {
+      stdin.cut()
+      stdout.cut(new Error('write EPIPE'))
+    })
+    this.#load(task, this.#programs.queuer)
+    return { stdin: stdin.input, stdout: stdout.output, stderr: stderr.output, exited, kill: () => stdin.cut() }
+  }
+
+  // ------------------------------------------------------------ files
+
+  #faultsOf(task: Task): FileFaults {
+    return {
+      before: () => {
+        if (!task.alive) throw new Death('killed')
+      },
+      after: (call, path) => {
+        if (call === 'rename') this.#renamed(path)
+      },
+      listing: (_, fresh) => fresh,
+    }
+  }
+
+  /** Watches over every rename as any reader of those folders could. */
+  #renamed(path: string): void {
+    const match = /^\/(g\d+)\/dropbox\/(.*)\.job\.finished$/.exec(path)
+    if (match === null) return
+    const job = this.jobs.find(({ gateway, name }) => gateway === match[1] && name === match[2])
+    if (job === undefined) {
+      this.breaks(`${path} is the result of nothing`)
+      return
+    }
+    job.finished += 1
+    this.log(`${job.name} is finished`)
+    if (job.rc === 0 && this.disk.text(job.output) !== job.content)
+      this.breaks(`${job.name} was finished and its output is ${JSON.stringify(this.disk.text(job.output))}`)
+  }
+
+  // ------------------------------------------------------------ jobs
+
+  drop(host: Host, number: number): void {
+    const name = `j${number}`
+    const { chance } = this
+    const input = `${host.dir}/in/${name}.in`
+    const output = `${host.dir}/out/${name}.out`
+    const text = chance.hex(chance.between(0, 40))
+    const seconds = chance.happens(0.8) ? chance.between(1, 30) : chance.between(30, 600)
+    const rc = chance.happens(0.85) ? 0 : 3
+    this.disk.put(input, text)
+    const job: Job = {
+      gateway: host.dir.slice(1),
+      name,
+      rc,
+      seconds,
+      input,
+      output,
+      content: `${name}:${text}`,
+      finished: 0,
+    }
+    this.jobs.push(job)
+    const beside = `${host.dir}/dropbox/.${name}.tmp`
+    this.disk.put(
+      beside,
+      `script: work\nargs: {seconds: ${seconds}, rc: ${rc}, token: ${name}}\ninput_map: {from: ${input}}\noutput_map: {to: ${output}}\n...\n`,
+    )
+    this.disk.rename(beside, `${host.dir}/dropbox/${name}.job`)
+    this.log(`${name} is dropped: ${seconds} s, rc ${rc}`)
+  }
+
+  #started(run: Run): void {
+    const working = new Set(
+      this.cluster.runs.filter(({ endMs }) => endMs === undefined).map(({ allocation }) => allocation.id),
+    )
+    if (working.size > this.plan.maxRunners)
+      this.breaks(`${working.size} runners at work, ${this.plan.maxRunners} allowed, when ${run.token} was started`)
+  }
+}
+
+function configOf(dir: string, plan: Plan): Config {
+  const text = `dropbox: ${dir}/dropbox
+templates: ${dir}/templates
+state: ${dir}/state
+sites:
+  here:
+    transport: {type: local}
+    scheduler: {type: slurm}
+    hpc_env: {workspace: ${workspace}}
+    max_runners: ${plan.maxRunners}
+    lanes: {default: {time: 1h, margin: 5m, slots: ${plan.slots}}}
+`
+  return parseConfig(text, { file: `${dir}/config.yml`, mode: 0o600, dir, home: '/home/amp' }).config
+}
