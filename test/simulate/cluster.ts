@@ -31,7 +31,7 @@ export interface Run {
   readonly restart: number
   readonly startMs: number
   endMs: number | undefined
-  /** Told its exit: what follows may not run it again. */
+  /** Came to its own end and told it: nothing may run it again. */
   told: boolean
 }
 
@@ -40,7 +40,9 @@ export interface ClusterHooks {
   started(run: Run): void
   log(text: string): void
   /** Before the scheduler does what it is asked: its answer is to be wrong in this way. */
-  lie(verb: string): 'hung' | 'deaf' | 'empty-cut' | undefined
+  lie(verb: string): 'hung' | 'deaf' | 'truncated' | 'vanish' | undefined
+  /** How an allocation that has just started is to end before its time, and after how long. */
+  fate(allocation: Allocation): { readonly how: 'fail' | 'requeue' | 'cancel'; readonly ms: number } | undefined
 }
 
 export class Cluster {
@@ -52,6 +54,7 @@ export class Cluster {
   readonly #nodes: readonly Machine[]
   readonly #hooks: ClusterHooks
   #ids = 0
+  #hungUntilMs = 0
 
   constructor(kernel: Kernel, chance: Chance, disk: Disk, nodes: readonly Machine[], hooks: ClusterHooks) {
     this.#kernel = kernel
@@ -79,16 +82,18 @@ export class Cluster {
         answer(9_000, () => reply(1, '', `${verb}: error: ${said}`))
         return
       }
-      if (lie === 'hung') {
+      if (lie === 'hung') this.#hungUntilMs = this.#kernel.now + this.#chance.between(1_000, 120_000)
+      if (this.#hungUntilMs > this.#kernel.now) {
         // it does what it was asked when it goes on, and nobody hears of it
-        this.#kernel.after(this.#chance.between(1_000, 90_000), () => this.#obey(verb, argv))
+        this.#kernel.after(this.#hungUntilMs - this.#kernel.now, () => this.#obey(verb, argv))
         const said = `${verb}: error: Batch job submission failed: Socket timed out on send/recv operation\n`
         answer(10_000, () => (timeoutMs < 10_000 ? reply(null, '', '', true) : reply(1, '', said)))
         return
       }
       answer(this.#chance.between(5, 200), () => {
         const text = this.#obey(verb, argv)
-        return lie === 'empty-cut' ? reply(0, text.slice(0, Math.floor(text.length / 2))) : reply(0, text)
+        if (lie === 'vanish' && verb === 'sbatch') this.#forgetLast()
+        return lie === 'truncated' ? reply(0, text.slice(0, Math.floor(text.length / 2))) : reply(0, text)
       })
     })
   }
@@ -101,6 +106,12 @@ export class Cluster {
       if (found !== undefined) this.cancel(found)
     }
     return ''
+  }
+
+  /** Killed before it wrote its books: the allocation it has just told of was never there, and its id is given again. */
+  #forgetLast(): void {
+    this.allocations.delete(this.#ids)
+    this.#ids -= 1
   }
 
   #queue(): string {
@@ -134,7 +145,7 @@ export class Cluster {
   // ------------------------------------------------------------ the life of an allocation
 
   #start(allocation: Allocation): void {
-    if (allocation.state !== 'PENDING') return
+    if (allocation.state !== 'PENDING' || this.allocations.get(allocation.id) !== allocation) return
     const node = this.#chance.pick(this.#nodes)
     Object.assign(allocation, { state: 'RUNNING', node, startedMs: this.#kernel.now })
     this.#hooks.log(`allocation ${allocation.id} starts on ${node.name}, restart ${allocation.restart}`)
@@ -146,6 +157,15 @@ export class Cluster {
     void runner.ended.then(() => {
       if (still()) this.#finish(allocation, 'COMPLETED')
     })
+    const fate = this.#hooks.fate(allocation)
+    if (fate !== undefined) {
+      const acts = {
+        fail: () => this.fail(allocation),
+        requeue: () => this.requeue(allocation),
+        cancel: () => this.cancel(allocation),
+      }
+      this.#kernel.after(fate.ms, () => still() && acts[fate.how]())
+    }
     this.#kernel.after(allocation.walltimeMs - 60_000, () => still() && runner.alive && runner.signal('SIGUSR2'))
     this.#kernel.after(allocation.walltimeMs, () => still() && this.terminate(allocation, 'TIMEOUT'))
   }
@@ -195,7 +215,9 @@ export class Cluster {
   }
 
   #end(allocation: Allocation): void {
-    for (const member of [...allocation.members].reverse()) member.signal('SIGKILL')
+    // wrappers before their scripts: nothing is told of a death that took all at once
+    const members = [...allocation.members].sort((a, b) => Number(b.session === b.pid) - Number(a.session === a.pid))
+    for (const member of members) member.signal('SIGKILL')
     allocation.members.clear()
   }
 
@@ -232,13 +254,13 @@ export class Cluster {
       machine.processes.delete(member.pid)
       allocation.members.delete(member)
     }
-    const tell = (code: number, word: string) => {
+    const tell = (code: number, word: string, own = false) => {
       if (run.endMs !== undefined) return
       run.endMs = this.#kernel.now
       stop()
       leave(body)
       if (!machine.processes.has(wrapper.pid)) return
-      run.told = true
+      run.told = own && (code === 0 || allocation.state === 'RUNNING')
       this.#disk.append(exitFile, `${word}rc ${code} ${up()}\n0m0.0s 0m0.0s\n0m0.1s 0m0.1s\nend\n`)
       leave(wrapper)
       ended(undefined)
@@ -277,7 +299,7 @@ export class Cluster {
       this.#disk.put(output, whole.slice(0, 3))
       stop = this.#kernel.after(halfMs, () => {
         if (rc === '0') this.#disk.put(output, whole)
-        tell(Number(rc), '')
+        tell(Number(rc), '', true)
       })
     })
     this.#hooks.started(run)

@@ -296,7 +296,7 @@ export interface FileFaults {
   /** Before a call; may throw, and then nothing was done. */
   before(call: string, path: string): void
   /** After a call that was done; may throw, and then only its answer is lost. */
-  after(call: string, path: string): void
+  after(call: string, path: string, from?: string): void
   /** An older listing of a folder, where a client's cache would give one. */
   listing(path: string, fresh: string[]): string[]
 }
@@ -310,10 +310,10 @@ export function fsOf(disk: Disk, faults: FileFaults, proc: (path: string) => str
     if (open === undefined) throw osError('EBADF', call)
     return open
   }
-  const doing = <T>(call: string, path: string, act: () => T): T => {
+  const doing = <T>(call: string, path: string, act: () => T, from?: string): T => {
     faults.before(call, path)
     const value = act()
-    faults.after(call, path)
+    faults.after(call, path, from)
     return value
   }
   return {
@@ -367,7 +367,7 @@ export function fsOf(disk: Disk, faults: FileFaults, proc: (path: string) => str
       return node.target
     },
     realpathSync: (path: string) => disk.realpath(path),
-    renameSync: (from: string, to: string) => doing('rename', to, () => disk.rename(from, to)),
+    renameSync: (from: string, to: string) => doing('rename', to, () => disk.rename(from, to), from),
     unlinkSync: (path: string) => doing('unlink', path, () => disk.unlink(path)),
     mkdirSync: (path: string, options: { recursive?: boolean; mode?: number } = {}) =>
       doing('mkdir', path, () => disk.mkdir(path, options.mode ?? 0o777, options.recursive === true)),

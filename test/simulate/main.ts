@@ -10,10 +10,11 @@ function option(name: string): number | undefined {
 
 const flag = (name: string) => process.argv.includes(`--${name}`)
 
+const stray: string[] = []
 // the dead go on for a moment, and nobody listens to them
 process.on('unhandledRejection', (error) => {
   if (error instanceof Death) return
-  throw error
+  stray.push(error instanceof Error ? (error.stack ?? error.message) : String(error))
 })
 
 // thousands of errors are thrown that are answers (no such file), and nobody reads where
@@ -32,6 +33,8 @@ for (let seed = first; seed < first + seeds; seed++) {
     ...(trace === undefined ? {} : { trace }),
   })
   for (const [kind, count] of outcome.injected) injected.set(kind, (injected.get(kind) ?? 0) + count)
+  // nobody waited for it: in a process of its own this would have been its end
+  outcome.broken.push(...stray.splice(0).map((text) => `a rejection nobody heard: ${text}`))
   broken += outcome.broken.length
   for (const text of outcome.broken) console.log(`seed ${seed}: ${text}`)
   if (seeds === 1) console.log(JSON.stringify({ ...outcome, injected: undefined }))

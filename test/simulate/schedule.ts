@@ -2,6 +2,7 @@
 import { judge } from './judge.ts'
 import { Chance } from './kernel.ts'
 import type { Programs } from './programs.ts'
+import { stormOf } from './storm.ts'
 import { type Host, hourMs, type Plan, World } from './world.ts'
 
 const minuteMs = 60_000
@@ -10,7 +11,7 @@ const patienceMs = 20 * hourMs
 
 export interface Outcome {
   readonly seed: number
-  readonly broken: readonly string[]
+  readonly broken: string[]
   readonly injected: ReadonlyMap<string, number>
   readonly jobs: number
   readonly events: number
@@ -24,16 +25,23 @@ export function planOf(seed: number, faults: boolean): Plan {
     jobs: chance.between(1, 8),
     maxRunners: chance.pick([1, 1, 2]),
     slots: chance.pick([1, 1, 2]),
-    faults,
+    walltime: chance.pick(['15m', '1h', '1h']),
+    twin: faults && chance.happens(0.3),
+    storm: stormOf(chance, faults ? 90 * minuteMs : 0),
   }
 }
 
 /** The crontab of one host. */
 async function cron(world: World, host: Host, goesOn: () => boolean): Promise<void> {
+  const underWay = new Set<Promise<unknown>>()
   while (goesOn()) {
     await world.sleep(world.chance.between(20_000, 90_000))
-    await world.tick(host)
+    const pass = world.tick(host)
+    // most crons wait for nobody
+    if (world.plan.twin) underWay.add(pass.finally(() => underWay.delete(pass)))
+    else await pass
   }
+  await Promise.all(underWay)
 }
 
 export async function runSchedule(
@@ -56,6 +64,10 @@ export async function runSchedule(
     const left = world.jobs.filter(({ finished }) => finished === 0).map(({ name }) => name)
     world.breaks(`no result for ${left.join(', ')} after ${patienceMs / hourMs} h`)
   }
+  // what was left at the site goes with the next job, in calm
+  for (const [at, host] of world.hosts.entries()) world.drop(host, plan.jobs + 1 + at)
+  const last = () => world.jobs.every(({ finished }) => finished > 0)
+  if (done && !(await kernel.run(last, kernel.now + patienceMs))) world.breaks('no result for the last job')
   const simulatedMs = kernel.now
   // what was left by a death goes with the passes that follow
   over = true

@@ -76,6 +76,8 @@ export class Task implements OsProcess {
   alive = false
   /** Changes of files made so far. */
   effects = 0
+  /** Stopped until then: its timers and what comes in wait. */
+  pausedUntilMs = 0
   readonly #options: TaskOptions
   readonly #timers = new Set<() => void>()
   readonly #handlers = new Map<string, () => void>()
@@ -92,6 +94,7 @@ export class Task implements OsProcess {
   again(): void {
     this.alive = true
     this.effects = 0
+    this.pausedUntilMs = 0
     this.pid = this.machine.nextPid()
     this.startTicks = String(this.#options.kernel.now)
     this.session = this.pid
@@ -129,6 +132,10 @@ export class Task implements OsProcess {
       stop = this.#options.kernel.after(wait, () => {
         this.#timers.delete(stop)
         if (!this.alive) return
+        if (this.pausedUntilMs > this.#options.kernel.now) {
+          arm(this.pausedUntilMs - this.#options.kernel.now)
+          return
+        }
         if (everyMs !== undefined) arm(everyMs)
         try {
           act()

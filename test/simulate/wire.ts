@@ -7,24 +7,35 @@ export interface Wire {
   readonly output: Readable
   /** Nothing more arrives; with an error the writer hears of it too. `keep`: so many bytes of what is under way still arrive. */
   cut(error?: Error, keep?: number): void
+  /** Nothing more arrives, and nobody hears of it. */
+  stall(): void
 }
 
-export function wire(kernel: Kernel, delayMs: number): Wire {
+/** `heldUntilMs`: the reader stands still until then. */
+export function wire(kernel: Kernel, delayMs: number, heldUntilMs: () => number = () => 0): Wire {
   let whole = true
   const output = new Readable({ read: () => undefined })
   const under: Buffer[] = []
+  // in order, though the reader stands still for a while
+  const arrive = (act: () => void, waitMs: number) => {
+    kernel.after(waitMs, () => {
+      const heldMs = heldUntilMs() - kernel.now
+      if (heldMs > 0) arrive(act, heldMs)
+      else act()
+    })
+  }
   const input = new Writable({
     write: (chunk: Buffer, _, done) => {
       under.push(chunk)
-      kernel.after(delayMs, () => {
+      arrive(() => {
         if (!whole) return
         under.shift()
         output.push(chunk)
         done()
-      })
+      }, delayMs)
     },
     final: (done) => {
-      kernel.after(delayMs, () => whole && output.push(null))
+      arrive(() => whole && output.push(null), delayMs)
       done()
     },
   })
@@ -41,5 +52,8 @@ export function wire(kernel: Kernel, delayMs: number): Wire {
       input.destroy(error)
     }
   }
-  return { input, output, cut }
+  const stall = () => {
+    whole = false
+  }
+  return { input, output, cut, stall }
 }

@@ -13,6 +13,7 @@ import { Disk, type FileFaults } from './disk.ts'
 import { Chance, Kernel } from './kernel.ts'
 import { processesOf } from './processes.ts'
 import type { Programs } from './programs.ts'
+import { fileFaults, ListingCache, type Storm } from './storm.ts'
 import { Death, Machine, Task, wallMs } from './task.ts'
 import { wire } from './wire.ts'
 
@@ -49,8 +50,10 @@ export interface Plan {
   readonly jobs: number
   readonly maxRunners: number
   readonly slots: number
-  /** How often which fault is to strike; none in a calm world. */
-  readonly faults: boolean
+  readonly walltime: string
+  /** A second host serves the dropbox of the first gateway too, and passes overlap. */
+  readonly twin: boolean
+  readonly storm: Storm
 }
 
 export class World {
@@ -69,6 +72,8 @@ export class World {
   readonly #programs: Programs
   readonly #trace: ((line: string) => void) | undefined
   readonly tasks = new Set<Task>()
+  readonly storm: Storm
+  readonly #caches = new Map<Machine, ListingCache>()
   readonly #idle = new Map<Host, { task: Task; program: Submitter }[]>()
 
   constructor(seed: number, plan: Plan, programs: Programs, trace?: (line: string) => void) {
@@ -76,6 +81,7 @@ export class World {
     this.plan = plan
     this.#programs = programs
     this.#trace = trace
+    this.storm = plan.storm
     this.disk = new Disk(() => wallMs(this.kernel))
     const machine = (name: string) =>
       new Machine(name, this.chance.uuid(), this.chance.between(-3_600_000, 3_600_000), this.chance.between(1e6, 1e9))
@@ -85,7 +91,8 @@ export class World {
       startRunner: (allocation, node) => this.#startRunner(allocation, node),
       started: (run) => this.#started(run),
       log: (text) => this.log(text),
-      lie: () => undefined,
+      lie: (verb) => this.#lie(verb),
+      fate: () => this.#fate(),
     })
     this.disk.mkdir('/hpc', 0o755, true)
     for (let g = 1; g <= plan.gateways; g++) {
@@ -94,6 +101,8 @@ export class World {
       this.disk.put(`${dir}/templates/work.template`, '#!/bin/sh\nwork <<seconds>> <<rc>> <<token>> <<from>> <<to>>\n')
       this.hosts.push({ machine: machine(`g${g}`), dir, config: configOf(dir, plan) })
     }
+    const [first] = this.hosts
+    if (plan.twin && first !== undefined) this.hosts.push({ ...first, machine: machine('g1twin') })
   }
 
   log(text: string): void {
@@ -138,6 +147,7 @@ export class World {
         }),
       faults: (one) => this.#faultsOf(one),
     })
+    this.#doom(task)
     this.tasks.add(task)
     void task.ended.then(() => this.tasks.delete(task))
     return task
@@ -177,6 +187,7 @@ export class World {
     const task = idle?.task ?? this.#task(host.machine, ['node', 'hpc-submitter'], {})
     if (idle !== undefined) {
       task.again()
+      this.#doom(task)
       this.tasks.add(task)
     }
     let program = idle?.program
@@ -225,6 +236,10 @@ export class World {
 
   async #connect(task: Task): Promise<Connection> {
     await this.sleep(this.chance.between(20, 300))
+    if (this.strikes('refuse')) {
+      this.fault('connection refused')
+      throw new Error('connect ECONNREFUSED')
+    }
     let breakIt: (error: Error) => void = () => undefined
     const broken = new Promise<never>((_, reject) => {
       breakIt = reject
@@ -234,10 +249,9 @@ export class World {
     void task.ended.then(() => {
       for (const cut of cuts) cut()
     })
-    void breakIt
     return {
       broken,
-      exec: async () => this.#startQueuer(cuts),
+      exec: async () => this.#startQueuer(task, cuts, breakIt),
       putFile: async () => {
         throw new Error('the programs are there')
       },
@@ -247,13 +261,13 @@ export class World {
     }
   }
 
-  async #startQueuer(cuts: (() => void)[]): Promise<Channel> {
+  async #startQueuer(client: Task, cuts: (() => void)[], breakIt: (error: Error) => void): Promise<Channel> {
     const delayMs = this.chance.between(1, 60)
     await this.sleep(delayMs)
-    const stdin = wire(this.kernel, delayMs)
-    const stdout = wire(this.kernel, delayMs)
+    const stdin = wire(this.kernel, delayMs, () => task.pausedUntilMs)
+    const stdout = wire(this.kernel, delayMs, () => client.pausedUntilMs)
     const stderr = wire(this.kernel, delayMs)
-    const task = this.#task(this.login, ['node', 'hpc_queuer', '--workspace', workspace], {
+    const task: Task = this.#task(this.login, ['node', 'hpc_queuer', '--workspace', workspace], {
       stdin: stdin.output,
       stdout: stdout.input,
     })
@@ -267,24 +281,103 @@ export class World {
     // the submitter went away: its end of the stream is an end here
     cuts.push(() => {
       stdin.cut()
-      stdout.cut(new Error('write EPIPE'))
+      stdout.stall()
+      stdout.input.destroy(new Error('write EPIPE'))
+      if (client.alive) stdout.output.push(null)
     })
     this.#load(task, this.#programs.queuer)
+    if (this.strikes('cut')) {
+      this.kernel.after(this.chance.between(0, 2_000), () => {
+        if (!task.alive) return
+        this.fault('channel cut')
+        stdin.cut(undefined, this.chance.between(0, 200))
+        const error = new Error('the connection was lost')
+        stdout.cut(error, this.chance.between(0, 200))
+        breakIt(error)
+      })
+    } else if (this.strikes('stall')) {
+      this.kernel.after(this.chance.between(0, 2_000), () => {
+        if (!task.alive) return
+        this.fault('channel stalled')
+        stdin.stall()
+        stdout.stall()
+        // the other side's keepalive ends it some day
+        this.kernel.after(900_000, () => task.end(null))
+      })
+    }
     return { stdin: stdin.input, stdout: stdout.output, stderr: stderr.output, exited, kill: () => stdin.cut() }
   }
 
   // ------------------------------------------------------------ files
 
+  strikes(kind: keyof Storm): boolean {
+    const chance = this.storm[kind]
+    return chance > 0 && this.kernel.now < this.storm.endsMs && this.chance.happens(chance)
+  }
+
+  readonly #killAt = new Map<Task, { effect: number; when: 'before' | 'after' }>()
+
+  #nameOf(task: Task): 'submitter' | 'queuer' | 'runner' {
+    return posix.basename(task.argv[1] ?? '').replace(/^hpc[-_]/, '') as 'submitter' | 'queuer' | 'runner'
+  }
+
+  /** What is to befall this process, if anything. */
+  #doom(task: Task): void {
+    const name = this.#nameOf(task)
+    const kind = { submitter: 'killSubmitter', queuer: 'killQueuer', runner: 'killRunner' } as const
+    this.#killAt.delete(task)
+    if (this.strikes(kind[name])) {
+      const when = this.chance.pick(['before', 'after'] as const)
+      this.#killAt.set(task, { effect: this.chance.between(1, this.chance.pick([10, 60, 200])), when })
+    }
+    if (this.strikes('pause')) {
+      const { pid } = task
+      this.kernel.after(this.chance.between(0, name === 'runner' ? 60_000 : 3_000), () => {
+        if (!task.alive || task.pid !== pid) return
+        this.fault(`${name} stands still`)
+        task.pausedUntilMs = this.kernel.now + this.chance.between(5_000, 600_000)
+      })
+    }
+  }
+
   #faultsOf(task: Task): FileFaults {
-    return {
-      before: () => {
-        if (!task.alive) throw new Death('killed')
-      },
-      after: (call, path) => {
+    const { machine } = task
+    const cache = this.#caches.get(machine) ?? new ListingCache()
+    this.#caches.set(machine, cache)
+    const shaking = {
+      chance: this.chance,
+      storm: this.storm,
+      nowMs: () => this.kernel.now,
+      fault: (kind: string) => this.fault(kind),
+      isRemote: (path: string) => path.startsWith('/hpc/'),
+      done: (call: string, path: string) => {
         if (call === 'rename') this.#renamed(path)
       },
-      listing: (_, fresh) => fresh,
     }
+    return fileFaults(task, this.#nameOf(task), shaking, cache, () => this.#killAt.get(task))
+  }
+
+  #lie(verb: string): 'hung' | 'deaf' | 'truncated' | 'vanish' | undefined {
+    for (const kind of ['hung', 'deaf', 'truncated', 'vanish'] as const) {
+      if (!this.strikes(kind) || (kind === 'vanish' && verb !== 'sbatch')) continue
+      this.fault(`scheduler: ${kind}`)
+      return kind
+    }
+    return undefined
+  }
+
+  #fate(): { how: 'fail' | 'requeue' | 'cancel'; ms: number } | undefined {
+    const ms = this.chance.between(0, this.chance.pick([2_000, 60_000, 900_000]))
+    for (const [kind, how] of [
+      ['nodeFails', 'fail'],
+      ['requeued', 'requeue'],
+      ['cancelled', 'cancel'],
+    ] as const) {
+      if (!this.strikes(kind)) continue
+      this.fault(`allocation: ${how}`)
+      return { how, ms }
+    }
+    return undefined
   }
 
   /** Watches over every rename as any reader of those folders could. */
@@ -298,7 +391,7 @@ export class World {
     }
     job.finished += 1
     this.log(`${job.name} is finished`)
-    if (job.rc === 0 && this.disk.text(job.output) !== job.content)
+    if (this.disk.text(path)?.includes('status: ok') && this.disk.text(job.output) !== job.content)
       this.breaks(`${job.name} was finished and its output is ${JSON.stringify(this.disk.text(job.output))}`)
   }
 
@@ -352,7 +445,7 @@ sites:
     scheduler: {type: slurm}
     hpc_env: {workspace: ${workspace}}
     max_runners: ${plan.maxRunners}
-    lanes: {default: {time: 1h, margin: 5m, slots: ${plan.slots}}}
+    lanes: {default: {time: ${plan.walltime}, margin: 5m, slots: ${plan.slots}}}
 `
   return parseConfig(text, { file: `${dir}/config.yml`, mode: 0o600, dir, home: '/home/amp' }).config
 }
