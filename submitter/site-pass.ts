@@ -71,6 +71,8 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     let ensured = session.ask({ type: 'ensure' }, 'ensured')
     const cancelled = work.cancels.map((request) => cancel(session, request))
     const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
+    // when the session breaks they all do; only the first is thrown, and none may end the process
+    for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
     await collect(gateway, session, work, seen, report)
     for (const outcome of outcomes) settle(gateway, work, await outcome, report)
     await Promise.all(cancelled)
