@@ -6,7 +6,7 @@ import { endAttempt, openAttempt } from '../spool/attempt.ts'
 import { openRegular } from '../spool/outputs.ts'
 import { isoTime } from '../system/clock.ts'
 import { digestOf } from '../system/digest.ts'
-import { COPY_CLONE, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
+import { COPY_CLONE, errno, O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import type { Runner } from './runner.ts'
 
 /** Takes the attempt's number; undefined when somebody else has. With a fence it ends the job, and says why. */
@@ -43,7 +43,14 @@ async function copyInput(runner: Runner, from: string, to: string, input: { path
   const there = runner.files.exists(from) ? openRegular(os, from) : undefined
   if (there === undefined) throw new Error(`its input "${input.path}" was removed or replaced by an earlier attempt`)
   os.closeSync(there.fd)
-  os.copyFileSync(from, to, COPY_CLONE)
+  try {
+    os.copyFileSync(from, to, COPY_CLONE)
+  } catch (error) {
+    // the folder is new and ours: a name in it is that of a copy whose answer was lost
+    if (errno(error) !== 'EEXIST') throw error
+    runner.files.remove(to)
+    os.copyFileSync(from, to, COPY_CLONE)
+  }
   const fd = os.openSync(to, O_RDONLY | O_NOFOLLOW)
   try {
     if ((await digestOf(os, fd)).sha256 !== input.sha256)

@@ -76,9 +76,8 @@ export function settleResult(files: Files, control: ControlPaths, result: Result
   const folder = `${control.attemptResult(result.attempt)}.${result.nonce}`
   files.removeTree(folder)
   files.makeFolder(folder)
-  if (!files.createExclusive(join(folder, 'result.json'), `${JSON.stringify(result)}\n`, 0o600, 'later')) {
-    throw new Error(`cannot write ${folder}`)
-  }
+  // the folder is ours alone
+  files.publish(join(folder, 'result.json'), `${JSON.stringify(result)}\n`, 0o600, 'later')
   try {
     files.os.renameSync(folder, control.result)
     files.syncFolder(control.dir)

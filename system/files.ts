@@ -55,13 +55,12 @@ export class Files {
     const probe = join(dir, this.temporaryName())
     try {
       this.os.closeSync(this.os.openSync(probe, O_CREAT | O_EXCL | O_WRONLY, 0o600))
-      this.os.unlinkSync(probe)
     } catch (error) {
       if (errno(error) === 'ENOENT') return []
-      // a full disk is no reason to see nothing: a cached listing is better than none
-      if (errno(error) !== 'ENOSPC' && errno(error) !== 'EDQUOT') throw error
-      this.remove(probe)
+      // a full disk is no reason to see nothing: a cached listing is better than none. The name is ours alone: when it is there, we made it
+      if (!['ENOSPC', 'EDQUOT', 'EEXIST'].includes(errno(error) ?? '')) throw error
     }
+    this.remove(probe)
     return this.list(dir)
   }
 
@@ -141,7 +140,7 @@ export class Files {
   publish(path: string, content: Content, mode = 0o600, folder: 'now' | 'later' = 'now'): void {
     const temporary = join(dirname(path), this.temporaryName())
     try {
-      this.#writeNew(temporary, content, mode)
+      this.#writeTemporary(temporary, content, mode)
     } catch (error) {
       this.remove(temporary)
       throw error
@@ -154,7 +153,7 @@ export class Files {
   replace(path: string, content: Content, mode = 0o600): void {
     const temporary = join(dirname(path), this.temporaryName())
     try {
-      this.#writeNew(temporary, content, mode, 'unsynced')
+      this.#writeTemporary(temporary, content, mode, 'unsynced')
     } catch (error) {
       this.remove(temporary)
       throw error
@@ -187,6 +186,17 @@ export class Files {
     }
     if (folder === 'now') this.syncFolder(dirname(path))
     return true
+  }
+
+  /** The name is ours alone: one that is there was made by a call of ours whose answer was lost. */
+  #writeTemporary(path: string, content: Content, mode: number, sync: 'synced' | 'unsynced' = 'synced'): void {
+    try {
+      this.#writeNew(path, content, mode, sync)
+    } catch (error) {
+      if (errno(error) !== 'EEXIST') throw error
+      this.remove(path)
+      this.#writeNew(path, content, mode, sync)
+    }
   }
 
   #writeNew(path: string, content: Content, mode: number, sync: 'synced' | 'unsynced' = 'synced'): void {
