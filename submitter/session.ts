@@ -72,13 +72,13 @@ export class Session {
   static async open(gateway: Gateway, site: Site, knowsWorkspace: boolean): Promise<Session> {
     const connection = await gateway.transportFor(site).connect()
     try {
-      let started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+      let started = await startInTime(gateway, connection, site)
       if (!started.ready && started.needs === 'programs') {
         if (started.detail === 'damaged')
           gateway.log.warn(`${site.name}: the programs there are damaged; uploading them again`)
         else if (knowsWorkspace && started.detail !== 'marked') throw lostWorkspace(site)
         await uploadPrograms(gateway, connection, site)
-        started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+        started = await startInTime(gateway, connection, site)
       }
       if (!started.ready) throw cannotStart(site, started)
       return new Session(gateway, site, connection, started)
@@ -209,6 +209,18 @@ export class Session {
     this.#channel.kill()
     await this.#connection.close().catch(() => undefined)
   }
+}
+
+/** A login that says nothing (a home folder that hangs, say) must not keep the site's lock for ever. */
+async function startInTime(gateway: Gateway, connection: Connection, site: Site): Promise<Started> {
+  const starting = startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+  const started = await gateway.clock.within(silenceMs, starting)
+  if (started !== undefined) return started
+  throw new HpcError(
+    'transient',
+    `Cannot start hpc_queuer at site "${site.name}": it has said nothing for ${silenceMs / 1000} s`,
+    { hint: 'see whether a login there hangs', concerns: { site: site.name } },
+  )
 }
 
 export async function uploadPrograms(gateway: Gateway, connection: Connection, site: Site): Promise<void> {
