@@ -38,6 +38,8 @@ export interface Run {
 export interface ClusterHooks {
   startRunner(allocation: Allocation, node: Machine): Task
   started(run: Run): void
+  /** One more was submitted while so many waited. */
+  submitted(waiting: number): void
   log(text: string): void
   /** Before the scheduler does what it is asked: its answer is to be wrong in this way. */
   lie(verb: string): 'hung' | 'deaf' | 'truncated' | 'vanish' | undefined
@@ -82,7 +84,8 @@ export class Cluster {
         answer(9_000, () => reply(1, '', `${verb}: error: ${said}`))
         return
       }
-      if (lie === 'hung') this.#hungUntilMs = this.#kernel.now + this.#chance.between(1_000, 120_000)
+      if (lie === 'hung')
+        this.#hungUntilMs = Math.max(this.#hungUntilMs, this.#kernel.now + this.#chance.between(1_000, 120_000))
       if (this.#hungUntilMs > this.#kernel.now) {
         // it does what it was asked when it goes on, and nobody hears of it
         this.#kernel.after(this.#hungUntilMs - this.#kernel.now, () => this.#obey(verb, argv))
@@ -124,6 +127,8 @@ export class Cluster {
 
   #submit(argv: readonly string[]): number {
     this.#ids += 1
+    const waiting = [...this.allocations.values()].filter(({ state, restart }) => state === 'PENDING' && restart === 0)
+    this.#hooks.submitted(waiting.length)
     const minutes = Number(argv[argv.indexOf('-t') + 1])
     const allocation: Allocation = {
       id: this.#ids,

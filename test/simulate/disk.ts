@@ -31,6 +31,21 @@ export function osError(code: string, call: string, path = ''): Error {
   return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, syscall: call, path })
 }
 
+const known = new Map<string, string[]>()
+
+/** The same paths are asked for thousands of times. */
+function partsOf(path: string): string[] {
+  const found = known.get(path)
+  if (found !== undefined) return found
+  if (known.size > 10_000) known.clear()
+  const parts = posix
+    .resolve('/', path)
+    .split('/')
+    .filter((name) => name !== '')
+  known.set(path, parts)
+  return parts
+}
+
 interface Found {
   readonly parent: FolderNode
   readonly name: string
@@ -68,10 +83,7 @@ export class Disk {
 
   find(path: string, call: string, follow: boolean, depth = 0): Found {
     if (depth > 20) throw osError('ELOOP', call, path)
-    const names = posix
-      .resolve('/', path)
-      .split('/')
-      .filter((name) => name !== '')
+    const names = partsOf(path)
     let parent = this.root
     for (let i = 0; i < names.length - 1; i++) {
       let next = parent.entries.get(names[i] ?? '')
@@ -197,10 +209,7 @@ export class Disk {
   }
 
   mkdir(path: string, mode: number, recursive: boolean): void {
-    const parts = posix
-      .resolve('/', path)
-      .split('/')
-      .filter((name) => name !== '')
+    const parts = partsOf(path)
     for (let i = recursive ? 1 : parts.length; i <= parts.length; i++) {
       const part = `/${parts.slice(0, i).join('/')}`
       const { parent, name, node } = this.find(part, 'mkdir', recursive)

@@ -65,6 +65,7 @@ export async function runSchedule(
     world.breaks(`no result for ${left.join(', ')} after ${patienceMs / hourMs} h`)
   }
   // what was left at the site goes with the next job, in calm
+  if (kernel.now < plan.storm.endsMs) await kernel.run(() => false, plan.storm.endsMs)
   for (const [at, host] of world.hosts.entries()) world.drop(host, plan.jobs + 1 + at)
   const last = () => world.jobs.every(({ finished }) => finished > 0)
   if (done && !(await kernel.run(last, kernel.now + patienceMs))) world.breaks('no result for the last job')

@@ -90,6 +90,10 @@ export class World {
     this.cluster = new Cluster(this.kernel, this.chance, this.disk, this.nodes, {
       startRunner: (allocation, node) => this.#startRunner(allocation, node),
       started: (run) => this.#started(run),
+      submitted: (waiting) => {
+        if (waiting >= plan.maxRunners)
+          this.breaks(`an allocation was submitted while ${waiting} waited, ${plan.maxRunners} allowed`)
+      },
       log: (text) => this.log(text),
       lie: (verb) => this.#lie(verb),
       fate: () => this.#fate(),
@@ -435,6 +439,8 @@ export class World {
   }
 }
 
+const configs = new Map<string, Config>()
+
 function configOf(dir: string, plan: Plan): Config {
   const text = `dropbox: ${dir}/dropbox
 templates: ${dir}/templates
@@ -447,5 +453,9 @@ sites:
     max_runners: ${plan.maxRunners}
     lanes: {default: {time: ${plan.walltime}, margin: 5m, slots: ${plan.slots}}}
 `
-  return parseConfig(text, { file: `${dir}/config.yml`, mode: 0o600, dir, home: '/home/amp' }).config
+  const known = configs.get(text)
+  if (known !== undefined) return known
+  const { config } = parseConfig(text, { file: `${dir}/config.yml`, mode: 0o600, dir, home: '/home/amp' })
+  configs.set(text, config)
+  return config
 }
