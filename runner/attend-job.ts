@@ -101,17 +101,20 @@ class AttendedJob {
     this.#interruptedBy = cause
     try {
       recordEnd(this.#runner, this.#claimed.id, this.#attempt.attempt, cause)
+      this.#stop(hurriedGraceMs)
     } catch (error) {
-      // its runner's own end will tell
       this.#runner.log.warn(`cannot record that ${this.#claimed.id} was interrupted: ${describeError(error)}`)
+      this.#stopUntold()
     }
-    this.#stop(hurriedGraceMs)
   }
 
   abandon(): void {
     this.#abandoned = true
-    if (this.#over) return
-    // a counted exit would make our killing look like the script's own end
+    if (!this.#over) this.#stopUntold()
+  }
+
+  /** A counted exit would make our killing look like the script's own end. */
+  #stopUntold(): void {
     this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#script.session)
   }
 
