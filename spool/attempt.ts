@@ -61,7 +61,10 @@ export function isLatestAttempt(files: Files, control: ControlPaths, attempt: nu
 
 /** Says why an attempt ended without a result; the first to say so counts. */
 export function endAttempt(files: Files, control: ControlPaths, attempt: number, end: AttemptEnd): void {
-  files.createExclusive(control.attemptEnd(attempt), `${JSON.stringify(end)}\n`)
+  const path = control.attemptEnd(attempt)
+  const text = `${JSON.stringify(end)}\n`
+  // an empty one says nothing: its writer died, or it is ours and the answer was lost
+  if (!files.createExclusive(path, text) && files.readText(path) === '') files.publish(path, text)
 }
 
 export function readResult(files: Files, control: ControlPaths): ResultRecord | undefined {
