@@ -17,12 +17,6 @@ export const mutants: readonly Mutant[] = [
     'if (!records.certain) return { certain: true, value: [] }\n    const allocations',
   ),
   one(
-    'an ambiguous submission is read as refused',
-    'queuer/submit-runner.ts',
-    "case 'ambiguous':\n",
-    "case 'ambiguous':\n      settleIntent(queuer, shape.lane, number, { outcome: 'absent', why: 'mutant' })\n",
-  ),
-  one(
     'a pending allocation is not counted',
     'queuer/ensure-runner.ts',
     "if (started.length === 0 || state === 'pending') return true",
@@ -47,12 +41,6 @@ export const mutants: readonly Mutant[] = [
     'return false',
   ),
   one(
-    'attempt n+1 is opened while n lives',
-    'runner/choose-job.ts',
-    "if (last?.end === undefined && !sight.hasEnded(record.runner)) return { do: 'drop' }",
-    '',
-  ),
-  one(
     'the keys of living runners are returned, and their attempts ended',
     'queuer/repair.ts',
     'if (!hasEnded(files, lane, runner)) continue',
@@ -70,31 +58,6 @@ export const mutants: readonly Mutant[] = [
     'const block = deliver(gateway, work.lock, submitted, receiver)',
     'await clean(id, key, 0)\n        await gateway.clock.sleep(1000)\n        const block = deliver(gateway, work.lock, submitted, receiver)',
   ),
-  one(
-    'a lock is stolen from a living holder',
-    'submitter/lock.ts',
-    'return !isAlive(holder.process, here.bootId)',
-    'return true',
-  ),
-  one(
-    "a lost answer to a publication's rename is believed",
-    'system/files.ts',
-    'if (!this.exists(temporary) && this.exists(path)) return\n',
-    '',
-  ),
-  one(
-    'cleaning drops the key first',
-    'queuer/clean.ts',
-    'for (const dir of workDirs(queuer, id)) moveInto',
-    'files.remove(doneKey)\n  for (const dir of workDirs(queuer, id)) moveInto',
-  ),
-  one(
-    'what was received for nothing stays beside the destination',
-    'submitter/collect.ts',
-    'if (why !== undefined) {\n        receiver.discard()',
-    'if (why !== undefined) {',
-  ),
-  one('a runner works without a seat', 'runner/drain.ts', 'shape.maxRunners, {', 'shape.maxRunners + 1, {'),
   one(
     'a site that breaks off ends the process',
     'submitter/site-pass.ts',
