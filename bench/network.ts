@@ -42,8 +42,16 @@ function hasNetem(): boolean {
   return able
 }
 
-export async function openWire(place: Place, rttMs: number): Promise<Wire> {
-  if (rttMs === 0) return loopback
+const wires = new Map<number, Promise<Wire>>()
+
+/** One wire for each distance, for all groups of a run. */
+export function openWire(place: Place, rttMs: number): Promise<Wire> {
+  const open = wires.get(rttMs) ?? (rttMs === 0 ? Promise.resolve(loopback) : makeWire(place, rttMs))
+  wires.set(rttMs, open)
+  return open
+}
+
+async function makeWire(place: Place, rttMs: number): Promise<Wire> {
   const names = [`hpcb${process.pid}n${rttMs}`, `hpcb${process.pid}f${rttMs}`] as const
   for (const name of names) {
     execFileSync('ip', ['netns', 'add', name])

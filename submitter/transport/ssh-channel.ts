@@ -4,6 +4,7 @@ import type { ClientChannel } from 'ssh2'
 import { HpcError } from '../../contract/errors.ts'
 import { relay } from './relay.ts'
 import type { Channel } from './transport.ts'
+import { widenWindow } from './wide-window.ts'
 
 /** How long kill() waits for the server to confirm that the command is gone. */
 const killGraceMs = 1000
@@ -24,7 +25,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => v
   let waiting: ((error?: Error | null) => void) | undefined
 
   const stdin = new Writable({
-    highWaterMark: 256 * 1024,
+    highWaterMark: 1024 * 1024,
     decodeStrings: true,
     write(chunk: Buffer, _encoding, done) {
       if (over) return done(brokenPipe())
@@ -49,6 +50,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => v
   ssh.on('error', () => {})
 
   const stdout = relay(ssh)
+  widenWindow(ssh)
   const stderr = relay(ssh.stderr)
   let settle: (end: { code: number | null; signal: string | null }) => void
   let reject: (error: HpcError) => void
