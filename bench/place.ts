@@ -66,7 +66,7 @@ export function versions(): Record<string, string> {
   return {
     commit: firstLine('git', '-C', root, 'describe', '--always', '--dirty'),
     node: process.version,
-    kernel: firstLine('uname', '-sr'),
+    kernel: firstLine('uname', '-sr').replace(/-.*/, ''),
     cpu: firstLine('/bin/sh', '-c', "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2"),
     cores: firstLine('nproc'),
     load: firstLine('cut', '-d ', '-f1-3', '/proc/loadavg'),

@@ -9,14 +9,14 @@ const yaml = (dropbox: string, more = '') =>
 /** A disk that holds these files. */
 function around(files: Record<string, string>, more: Partial<Surroundings> = {}): Surroundings {
   const readFile = (path: string) => (files[path] === undefined ? undefined : { text: files[path], mode: 0o100600 })
-  return { env: {}, cwd: '/work', home: '/home/amp', packageDir: '/opt/hpc-batch', readFile, ...more }
+  return { env: {}, cwd: '/here', home: '/home/amp', packageDir: '/opt/hpc-batch', readFile, ...more }
 }
 
 test('HB-16: loadConfig() takes the first config there is', async () => {
   const files: Record<string, string> = {
     '/given.yml': yaml('given'),
     '/env.yml': yaml('env'),
-    '/work/hpc-submitter.yml': yaml('here'),
+    '/here/hpc-submitter.yml': yaml('here'),
     '/home/amp/.config/hpc-submitter/config.yml': yaml('home'),
     '/etc/hpc-submitter.yml': yaml('etc'),
   }
@@ -24,7 +24,7 @@ test('HB-16: loadConfig() takes the first config there is', async () => {
   const order = [
     ['/given.yml', '/given', { explicit: '/given.yml', env }],
     ['/env.yml', '/env', { env }],
-    ['/work/hpc-submitter.yml', '/work/here', {}],
+    ['/here/hpc-submitter.yml', '/here/here', {}],
     ['/home/amp/.config/hpc-submitter/config.yml', '/home/amp/.config/hpc-submitter/home', {}],
     ['/etc/hpc-submitter.yml', '/etc/etc', {}],
   ] as const
@@ -38,7 +38,7 @@ test('HB-16: loadConfig() takes the first config there is', async () => {
 })
 
 test('HB-16: a config named in words must be there', async () => {
-  const files = { '/work/hpc-submitter.yml': yaml('here') }
+  const files = { '/here/hpc-submitter.yml': yaml('here') }
   for (const [more, hint] of [
     [{ explicit: 'gone.yml' }, /named on the command line/],
     [{ env: { HPC_SUBMITTER_CONFIG: 'gone.yml' } }, /\$HPC_SUBMITTER_CONFIG/],
@@ -46,12 +46,12 @@ test('HB-16: a config named in words must be there', async () => {
     await assert.rejects(loadConfig(around(files, more)), (error) => {
       assert.ok(error instanceof HpcError)
       assert.equal(error.exitCode, 78)
-      assert.equal(error.message, 'Cannot read the configuration "/work/gone.yml": there is no such file')
+      assert.equal(error.message, 'Cannot read the configuration "/here/gone.yml": there is no such file')
       assert.match(error.hint ?? '', hint)
       return true
     })
   }
-  assert.equal((await loadConfig(around(files, { env: { HPC_SUBMITTER_CONFIG: '' } }))).config.dropbox, '/work/here')
+  assert.equal((await loadConfig(around(files, { env: { HPC_SUBMITTER_CONFIG: '' } }))).config.dropbox, '/here/here')
 })
 
 test('HB-16: a config that is there but cannot be read is not passed over', async () => {
@@ -60,31 +60,31 @@ test('HB-16: a config that is there but cannot be read is not passed over', asyn
   }
   await assert.rejects(loadConfig(around({}, { readFile })), {
     code: 'config',
-    message: 'Cannot read the configuration "/work/hpc-submitter.yml": EACCES: permission denied',
+    message: 'Cannot read the configuration "/here/hpc-submitter.yml": EACCES: permission denied',
   })
 })
 
 test('HB-17: a positional ini of hpc_batch is found from the current folder, and its neighbours from its own', async () => {
   const ini = '[remote]\nhost = h\nuser = u\nkey_file = k\n[cronjob]\ndropbox = d\n[hpc_env]\nworkspace = /w\n'
-  for (const explicit of ['sub/hpc_submitter.ini', '/work/sub/hpc_submitter.ini', 'sub/hpc.conf']) {
+  for (const explicit of ['sub/hpc_submitter.ini', '/here/sub/hpc_submitter.ini', 'sub/hpc.conf']) {
     const { config, source } = await loadConfig(
-      around({ '/work/sub/hpc_submitter.ini': ini, '/work/sub/hpc.conf': ini }, { explicit }),
+      around({ '/here/sub/hpc_submitter.ini': ini, '/here/sub/hpc.conf': ini }, { explicit }),
     )
-    assert.ok(source.startsWith('/work/sub/'))
-    assert.equal(config.dropbox, '/work/sub/d')
-    assert.deepEqual(config.templates, ['/work/sub/templates', '/work/sub/tools'])
+    assert.ok(source.startsWith('/here/sub/'))
+    assert.equal(config.dropbox, '/here/sub/d')
+    assert.deepEqual(config.templates, ['/here/sub/templates', '/here/sub/tools'])
   }
 })
 
 test('HB-16: without any config this machine serves the current folder', async () => {
   const { config, warnings } = await loadConfig(around({}))
   assert.deepEqual(warnings, [])
-  assert.equal(config.dropbox, '/work/dropbox')
-  assert.deepEqual(config.templates, ['/work/templates', '/opt/hpc-batch/templates'])
-  assert.equal(config.state, '/work/.hpc-submitter')
+  assert.equal(config.dropbox, '/here/dropbox')
+  assert.deepEqual(config.templates, ['/here/templates', '/opt/hpc-batch/templates'])
+  assert.equal(config.state, '/here/.hpc-submitter')
   assert.deepEqual(config.sites.local?.transport, { type: 'local' })
   assert.equal(config.sites.local?.scheduler.type, 'local')
-  assert.equal(config.sites.local?.hpcEnv.workspace, '/work/on_hpc/workspace')
+  assert.equal(config.sites.local?.hpcEnv.workspace, '/here/on_hpc/workspace')
   assert.equal(config.sites.local?.lanes.default?.slots, 1)
 })
 
@@ -98,7 +98,7 @@ test('HB-16: the cache gives the same config until anything it depends on change
   const kept = new Map<string, string>()
   const cache = { get: (key: string) => kept.get(key), set: (key: string, value: string) => void kept.set(key, value) }
   const load = (text: string, more: object = {}) =>
-    loadConfig({ ...around({ '/work/hpc-submitter.yml': text }), cache, version: '1', ...more })
+    loadConfig({ ...around({ '/here/hpc-submitter.yml': text }), cache, version: '1', ...more })
   const first = await load(yaml('a'))
   const again = await load(yaml('a'))
   assert.deepEqual(again, first)
@@ -117,5 +117,5 @@ test('HB-15: a config with a passphrase in it is never cached', async () => {
     .replace('{type: local},', '{type: ssh, host: h, user: u, key_file: k, passphrase: hush},')
     .replace('workspace: w', 'workspace: /w')
   const set = () => assert.fail('cached')
-  await loadConfig({ ...around({ '/work/hpc-submitter.yml': secret }), cache: { get: () => undefined, set } })
+  await loadConfig({ ...around({ '/here/hpc-submitter.yml': secret }), cache: { get: () => undefined, set } })
 })
