@@ -184,8 +184,12 @@ describe('one dropbox with all of them in it', () => {
     assert.equal(wrong.join('\n'), '')
   })
 
-  test('HB-01: jobs of any name run, and their names are shown without harm', () => {
-    for (const name of names) check('name', JSON.stringify(name), name, 'ok')
+  test('HB-01: jobs of odd names run, those that programs take for something else are refused, and all are shown without harm', () => {
+    const refused = (name: string): Ending => {
+      if (/[\u0000-\u001f\u007f]/.test(name)) return /its name holds a line break or control character; rename the file/
+      return name.startsWith('-') ? /its name begins with "-".*rename the file/ : 'ok'
+    }
+    for (const name of names) check('name', JSON.stringify(name), name, refused(name))
   })
 
   test('HB-01 P-HB-12: links, folders, pipes, and what is planted under our names', () => {
