@@ -5,13 +5,13 @@ import type { IntentEnd, LaneHealth } from '../contract/spool-records.ts'
 import type { Allocation, Answer } from '../scheduler/scheduler.ts'
 import { type BackOffSight, goodHealth, healthAfterStart, lookAtBackOff, restOfBackOff } from './decide-runners.ts'
 import { type KnownRunner, logTail, readIntents, readRunners } from './lane-files.ts'
-import type { Pass, Queuer } from './queuer.ts'
+import { observerOf, type Pass, type Queuer } from './queuer.ts'
 
 /** Milliseconds until the lane may be tried again, by a clock of this gateway's own: several gateways may look after one lane. */
 export function backOffRest(queuer: Queuer, pass: Pass, lane: string, health: LaneHealth): number {
   if (health.backOffMs === 0) return 0
   const { files, spool } = queuer
-  const path = join(spool.lane(lane).dir, `back-off.${pass.gateway}.json`)
+  const path = join(spool.lane(lane).dir, `back-off.${observerOf(pass)}.json`)
   const seen = files.readJson<BackOffSight>(path)
   const sight = lookAtBackOff(seen, health, pass.observer)
   if (sight !== seen) files.publish(path, `${JSON.stringify(sight)}\n`)

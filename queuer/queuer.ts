@@ -31,3 +31,11 @@ export interface Pass {
   readonly lanes: readonly LaneShape[]
   readonly allocationLimit: number | null
 }
+
+/**
+ * Who looked, for what is remembered from look to look: a gateway may be served from several hosts in turn, whose clocks have nothing to
+ * do with each other, so each boot of each keeps its own.
+ */
+export function observerOf(pass: Pass): string {
+  return `${pass.gateway}.${pass.observer.bootId.slice(0, 8)}`
+}

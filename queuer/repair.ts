@@ -12,7 +12,7 @@ import { isoTime } from '../system/clock.ts'
 import { isAlive, processesMarked } from '../system/process.ts'
 import { lookAtRunner, type RunnerSight } from './decide-runners.ts'
 import { type KnownRunner, readRunners } from './lane-files.ts'
-import type { Pass, Queuer } from './queuer.ts'
+import { observerOf, type Pass, type Queuer } from './queuer.ts'
 
 /** A runner is gone for certain when its machine is this one and its process is not there. */
 function provablyGone(queuer: Queuer, runner: KnownRunner, scheduler: string): boolean {
@@ -26,7 +26,7 @@ function provablyGone(queuer: Queuer, runner: KnownRunner, scheduler: string): b
 }
 
 function observationsPath(queuer: Queuer, pass: Pass, lane: string): string {
-  return join(queuer.spool.lane(lane).dir, `observed.${pass.gateway}.json`)
+  return join(queuer.spool.lane(lane).dir, `observed.${observerOf(pass)}.json`)
 }
 
 /** Writes the end of every runner that has died, and asks the scheduler to cancel one that is mute. Returns ids to cancel. */

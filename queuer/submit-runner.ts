@@ -7,7 +7,7 @@ import type { Allocation, AllocationRequest, Answer, Command, Scheduler } from '
 import { isoTime } from '../system/clock.ts'
 import { claimNumber } from '../system/numbered-file.ts'
 import { type Intent, readIntents } from './lane-files.ts'
-import type { Pass, Queuer } from './queuer.ts'
+import { observerOf, type Pass, type Queuer } from './queuer.ts'
 import { trampoline } from './trampoline.ts'
 
 export const schedulerTimeoutMs = 30_000
@@ -43,7 +43,7 @@ export function isUnsettled(queuer: Queuer, pass: Pass, lane: string, queue: Ans
     return false
   }
   if (!queue.certain) return true
-  const path = join(paths.intents, `${intent.number}.absent.${pass.gateway}`)
+  const path = join(paths.intents, `${intent.number}.absent.${observerOf(pass)}`)
   const first = files.readJson<Absence>(path)
   if (first === undefined || first.bootId !== pass.observer.bootId) {
     files.publish(path, `${JSON.stringify(pass.observer)}\n`)
