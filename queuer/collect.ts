@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Answer } from '../contract/protocol.ts'
 import type { JobRecord, ResultRecord } from '../contract/spool-records.ts'
-import { readAttempts, readResult } from '../spool/attempt.ts'
+import { readResult } from '../spool/attempt.ts'
 import { openRegular, outputPlaces } from '../spool/outputs.ts'
 import { isoTime } from '../system/clock.ts'
 import type { Queuer } from './queuer.ts'
@@ -42,11 +42,12 @@ async function sendStream(
   id: string,
   name: 'stdout' | 'stderr',
   path: string,
+  bytes: number,
   cap: number,
 ): Promise<void> {
-  if (!queuer.files.exists(path)) return
-  const opened = openRegular(queuer.files.os, path)
-  if (opened === undefined) return
+  if (bytes === 0) return
+  const opened = queuer.files.exists(path) ? openRegular(queuer.files.os, path) : undefined
+  if (opened === undefined) throw new Error(`its ${name} of ${bytes} bytes is not there`)
   try {
     if (opened.size <= cap) return await sendRange(queuer, send, id, name, opened.fd, 0, opened.size)
     const half = Math.floor(cap / 2)
@@ -92,12 +93,11 @@ export async function collectJob(queuer: Queuer, send: Send, id: string): Promis
   try {
     const publishedAt = isoTime(files.stat(control.record)?.mtimeMs ?? queuer.clock.now())
     await send({ type: 'result', id, result, publishedAt })
-    const scripted = readAttempts(files, control)
-      .filter(({ record, number }) => record !== undefined && record.fence === undefined && number <= result.attempt)
-      .at(-1)?.number
+    // told by the result itself: a listing of the attempts could be stale
+    const scripted = result.rc === null ? result.attempts.at(-1)?.attempt : result.attempt
     if (scripted !== undefined) {
-      await sendStream(queuer, send, id, 'stdout', control.stdout(scripted), job.streamCapBytes)
-      await sendStream(queuer, send, id, 'stderr', control.stderr(scripted), job.streamCapBytes)
+      await sendStream(queuer, send, id, 'stdout', control.stdout(scripted), result.stdoutBytes, job.streamCapBytes)
+      await sendStream(queuer, send, id, 'stderr', control.stderr(scripted), result.stderrBytes, job.streamCapBytes)
     }
     await sendOutputs(queuer, send, job, result)
     await send({ type: 'collected', id })

@@ -22,6 +22,9 @@ export type Content = string | Uint8Array
 /** Far below the 4096 bytes a path may have. */
 const deepestPath = 1500
 
+/** So often an answer may be lost in a row before it counts as an error. */
+const temporaryTries = 5
+
 export class Files {
   readonly os: Os
   /** Temporary names are ours alone: never built from a name that came from outside. */
@@ -190,12 +193,14 @@ export class Files {
 
   /** The name is ours alone: one that is there was made by a call of ours whose answer was lost. */
   #writeTemporary(path: string, content: Content, mode: number, sync: 'synced' | 'unsynced' = 'synced'): void {
-    try {
-      this.#writeNew(path, content, mode, sync)
-    } catch (error) {
-      if (errno(error) !== 'EEXIST') throw error
-      this.remove(path)
-      this.#writeNew(path, content, mode, sync)
+    for (let tries = 1; ; tries++) {
+      try {
+        this.#writeNew(path, content, mode, sync)
+        return
+      } catch (error) {
+        if (errno(error) !== 'EEXIST' || tries === temporaryTries) throw error
+        this.remove(path)
+      }
     }
   }
 
