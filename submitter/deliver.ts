@@ -52,6 +52,7 @@ function blockOf(gateway: Gateway, submitted: Submitted, receiver: JobReceiver):
   if (record === undefined) throw new Error('nothing was received')
   const { status, message } = verdictOf(record)
   const scripted = record.attempts.length
+  const warnings = [...record.warnings, ...receiver.unheeded()]
   const history: HistoryEvent[] = [
     ...historyBefore(submitted),
     ...(publishedAt === undefined ? [] : [{ state: 'scheduled', at: publishedAt }]),
@@ -76,7 +77,7 @@ function blockOf(gateway: Gateway, submitted: Submitted, receiver: JobReceiver):
     site: hpc.site ?? null,
     attempts: scripted,
     history,
-    ...(record.warnings.length > 0 ? { warnings: record.warnings } : {}),
+    ...(warnings.length > 0 ? { warnings } : {}),
     ...(keepMsFor(gateway, status, receiver) > 0 ? { kept: keptAt(gateway, hpc) } : {}),
   }
 }

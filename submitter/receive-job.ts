@@ -176,6 +176,11 @@ export class JobReceiver implements Collector {
     return this.#hpc.owner
   }
 
+  /** What the description asked for and this version does not do: accepted, so that no job fails for it, and told. */
+  unheeded(): string[] {
+    return this.description.notify.length > 0 ? ['notify is not honoured by this version: nobody was told'] : []
+  }
+
   /** Whether a stream was too long to come whole. */
   isCut(): boolean {
     return this.#streams.has('stdout-tail') || this.#streams.has('stderr-tail')

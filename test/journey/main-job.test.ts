@@ -16,3 +16,10 @@ test('HB-05 HB-26: a dropped job comes back as .finished with its output deliver
   assert.deepEqual(world.jobsLeft(), [])
   assert.equal(world.has('a.job.submitted'), false)
 })
+
+test('a job that asks for what this version does not do runs, and its result says so', async () => {
+  world.drop('told', 'script: true\nnotify: [somebody@example.org]\n')
+  await world.go()
+  const { job } = world.finished('told')
+  assert.deepEqual([job.status, job.warnings], ['ok', ['notify is not honoured by this version: nobody was told']])
+})
