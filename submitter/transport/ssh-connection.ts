@@ -173,10 +173,10 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
         } catch (error) {
           if (!isChannelRefused(error)) throw error
           await makeRoom()
-          // sshd may still count what has just ended against MaxSessions
-          const mayFree = performance.now() - lastGone < 2000
-          if (!mayFree || attempt === 4) throw error
-          await sleep(40 * attempt)
+          // sshd still counts what has just ended against MaxSessions, on a busy machine for a while
+          const mayFree = performance.now() - lastGone < 5000
+          if (!mayFree || attempt === 7) throw error
+          await sleep(Math.min(800, 25 * 2 ** attempt))
         }
       }
     },
