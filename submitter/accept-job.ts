@@ -161,7 +161,6 @@ function firstNode(desk: Desk, name: string, id: string, read: ReadFile): HpcNod
 
 /** Names that other programs would take for something else than a name. */
 function faultOfName(name: string): string | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(name)) return 'its name holds a line break or control character; rename the file'
   return name.startsWith('-')
     ? 'its name begins with "-", which programs take for an option; rename the file'

@@ -273,6 +273,8 @@ describe('the workspace', () => {
   test('section 14: a copy of a dropbox is not served beside its original, unless it is taken over', () => {
     const copy = { gateway: 'a', dropbox: { inode: '2', host: 'elsewhere' } }
     assert.match(refusal(copy).why, /copy of one served from test-host less than an hour ago/)
+    // the same folder under a new host name, as a container has at each start, is no copy
+    assert.ok('generation' in open({ gateway: 'a', dropbox: { inode: '1', host: 'renamed' } }))
     assert.ok('generation' in open({ ...copy, takeOver: true }))
     assert.match(refusal({ gateway: 'a' }).why, /served from elsewhere/)
   })

@@ -58,6 +58,14 @@ test('takeLock() takes over from another host only after 60 s without a sign of 
   await lock.release()
 })
 
+test('takeLock() does not look for the process of another container, which shares our boot and not our processes', async () => {
+  const container = here.other({ host: 'container-a', self: { ...gateway.self, pid: 1, startTicks: '0' } })
+  const lock = await taken(container, 'shared')
+  assert.equal(await held(gateway, 'shared'), 'pid 1 on container-a')
+  lock.check()
+  await lock.release()
+})
+
 test('takeLock() takes over at once from this very machine before its restart', async () => {
   const before = here.other({ self: { ...gateway.self, bootId: 'before-the-restart' } })
   await taken(before, 'boot')
