@@ -1,0 +1,49 @@
+/** Promises 3 and 4: no start beside or after one whose exit was told; no more runners at work, and no more allocations waiting, than allowed. */
+import type { Evidence, Job, Run } from './evidence.ts'
+
+export function judgeRuns({ view, runs }: Evidence, job: Job): readonly string[] {
+  if (runs === undefined) return []
+  const mine = runs.filter((run) => run.job === job.name).sort((a, b) => a.startMs - b.startMs)
+  if (mine.length === 0 && job.mayNotRun !== true && view.text(`${job.dropbox}/${job.name}.job.finished`) !== undefined)
+    return [`${job.name} has a result and was never run`]
+  return mine.slice(1).flatMap((next, i) => {
+    const run = mine[i] as Run
+    if (run.told && run.endMs !== undefined && run.endMs <= next.startMs)
+      return [`${job.name} was started again (${next.mark}) after ${run.mark} had told its exit`]
+    if (run.endMs !== undefined && run.endMs > next.startMs)
+      return [`${job.name} was started again (${next.mark}) while ${run.mark} ran`]
+    return []
+  })
+}
+
+/** At each start: runners of its lane with a script that runs. */
+export function judgeRunners({ runs = [], maxRunners = 1 }: Evidence): readonly string[] {
+  return runs.flatMap((begun) => {
+    if (begun.runner === undefined) return []
+    const atWork = new Set(
+      runs
+        .filter((run) => run.lane === begun.lane && run.startMs <= begun.startMs && (run.endMs ?? 0) > begun.startMs)
+        .map(({ runner }) => runner),
+    ).add(begun.runner)
+    return atWork.size > maxRunners
+      ? [
+          `${atWork.size} runners at work (${[...atWork].join(', ')}), ${maxRunners} allowed, when ${begun.mark} was started`,
+        ]
+      : []
+  })
+}
+
+export function judgeAllocations({ allocations = [], maxRunners = 1 }: Evidence): readonly string[] {
+  return allocations.flatMap((one) => {
+    const waiting = allocations.filter(
+      (other) =>
+        other !== one &&
+        other.lane === one.lane &&
+        other.submittedMs <= one.submittedMs &&
+        (other.leftQueueMs ?? Number.POSITIVE_INFINITY) > one.submittedMs,
+    ).length
+    return waiting >= maxRunners
+      ? [`allocation ${one.id} was submitted while ${waiting} waited in ${one.lane}, ${maxRunners} allowed`]
+      : []
+  })
+}
