@@ -1,6 +1,7 @@
 /** The dropbox: its names, its marker, and the job files in it as read through one descriptor. */
 import { basename, join } from 'node:path'
 import { HpcError, quoted } from '../contract/errors.ts'
+import { isTemporary } from '../system/files.ts'
 import { errno, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Stats } from '../system/os.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 
@@ -103,13 +104,7 @@ export function readRegular(
   }
 }
 
-const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
 const abandonedMs = 3_600_000
-
-/** Names that we give to what is not finished. */
-export function isTemporary(name: string): boolean {
-  return temporaryPattern.test(name)
-}
 
 /** Temporary names of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
 export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {

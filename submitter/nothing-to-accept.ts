@@ -1,6 +1,7 @@
 /** Most passes of a cron find nothing new. Such a one takes no lock and loads nothing that reads descriptions: it only looks. */
+
+import { isTemporary } from '../system/files.ts'
 import type { Accepted } from './accept.ts'
-import { isTemporary } from './dropbox.ts'
 import { type Gateway, hpcFolder } from './gateway.ts'
 import { readPending } from './pending.ts'
 

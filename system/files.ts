@@ -22,6 +22,13 @@ export type Content = string | Uint8Array
 /** Far below the 4096 bytes a path may have. */
 const deepestPath = 1500
 
+const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
+
+/** Names that we give to what is not finished, and to probes: left behind only by a crash. */
+export function isTemporary(name: string): boolean {
+  return temporaryPattern.test(name)
+}
+
 /** So often an answer may be lost in a row before it counts as an error. */
 const temporaryTries = 5
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { statSync, utimesSync } from 'node:fs'
+import { existsSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { keepFresh } from '../../queuer/keep-fresh.ts'
@@ -22,4 +22,32 @@ test('keepFresh() touches once a day what is still needed, and leaves a job the 
   for (const path of paths.slice(1)) assert.ok(statSync(path).mtimeMs / 1000 > today, path)
   assert.equal(statSync(input).mtimeMs / 1000, old, 'when the input was changed still shows')
   assert.equal(await keepFresh(site.queuer), 0, 'not again on the same day')
+  await site.end()
+})
+
+test('P-HB-24: what a crash left under temporary names is removed after a day, and nothing that looks like it and is not', async () => {
+  const site = new Site({})
+  const inputs = { '.0123456789ab.1': 'an input of that name' }
+  const record = site.record({ inputs })
+  await publishJob(site.queuer, site.staged(record, inputs), record)
+  const { spool } = site
+  const old = Math.floor(site.queuer.clock.now() / 1000) - 30 * 86_400
+  const leftovers = [spool.root, spool.queue(record.lane), spool.controls, spool.lane(record.lane).seats].map((dir) =>
+    join(dir, '.0123456789ab.7'),
+  )
+  const kept = [
+    join(spool.queue(record.lane), '.0123456789ab.8'),
+    join(spool.lane(record.lane).dir, '.not-ours.7'),
+    join(spool.workDir(record.id, 1), 'input', '.0123456789ab.1'),
+  ]
+  for (const path of [...leftovers, ...kept.slice(0, 2)]) site.files.replace(path, '')
+  for (const path of [...leftovers, ...kept.slice(1), spool.marker]) utimesSync(path, old, old)
+  await keepFresh(site.queuer)
+  assert.deepEqual(leftovers.filter(existsSync), [])
+  assert.deepEqual(kept.filter(existsSync), kept, 'one of a moment ago may be in use')
+  assert.deepEqual(
+    site.waiting().filter((name) => !name.startsWith('.')),
+    [record.key],
+  )
+  await site.end()
 })
