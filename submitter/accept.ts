@@ -14,6 +14,7 @@ import {
 import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import { statePaths } from './gateway.ts'
+import { giveWhatWasLeft } from './give-to-owner.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
 import { allSubmitted, type PendingJob, readPending, writePending } from './pending.ts'
@@ -55,6 +56,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
   sweepTemporaries(gateway, listed)
+  giveWhatWasLeft(gateway)
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result)

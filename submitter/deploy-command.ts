@@ -4,8 +4,8 @@ import { HpcError, printable } from '../contract/errors.ts'
 import { shellQuoted } from '../contract/shell-text.ts'
 import type { Site } from './config.ts'
 import type { Gateway } from './gateway.ts'
-import { uploadPrograms } from './session.ts'
-import { inAnyShell, startQueuer } from './start-queuer.ts'
+import { inTime, startInTime, uploadPrograms } from './session.ts'
+import { inAnyShell } from './start-queuer.ts'
 import type { Channel, Connection } from './transport/transport.ts'
 
 async function said(channel: Channel): Promise<{ code: number | null; stdout: string; stderr: string }> {
@@ -30,7 +30,10 @@ async function putNode(gateway: Gateway, connection: Connection, site: Site, fil
   await connection.putFile(file, fresh, 0o700, (done) =>
     gateway.progress({ what: `node to ${site.name}`, done, total }),
   )
-  const inShell = async (script: string) => said(await connection.exec(inAnyShell(script)))
+  const inShell = (script: string) => {
+    const answer = async () => said(await connection.exec(inAnyShell(script)))
+    return inTime(gateway, site, 'try the new Node', answer())
+  }
   const { code, stdout, stderr } = await inShell(`exec ${shellQuoted(fresh)} -p process.version`)
   // the last one: a greeting of the login shell may name versions too
   const version = [...stdout.matchAll(/v(\d+)\.\d+\.\d+/g)].at(-1)
@@ -77,7 +80,7 @@ export async function deployCommand(
       const folder = join(site.hpcEnv.workspace, 'programs', gateway.programs().folder)
       process.stdout.write(`${site.name}: hpc_queuer and hpc_runner are in ${folder}\n`)
       if (file !== undefined) await putNode(gateway, connection, site, file)
-      const started = await startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+      const started = await startInTime(gateway, connection, site)
       if (!started.ready)
         throw new HpcError('site', `Cannot start hpc_queuer at site "${site.name}": ${started.detail || started.needs}`)
       started.channel.kill()

@@ -1,9 +1,9 @@
 /** Results of jobs that end here, without a site: refused, expired, cancelled before they were sent. */
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
-import { O_NOFOLLOW, O_RDONLY } from '../system/os.ts'
 import { clearName, jobFile, moveAside } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
+import { forgetGiving, giveToOwner, noteGiving } from './give-to-owner.ts'
 import { unsentBlock } from './job-block.ts'
 import type { Lock } from './lock.ts'
 import { type HpcNode, renderSubmitted } from './submitted-file.ts'
@@ -30,24 +30,12 @@ export function renameToFinished(gateway: Gateway, lock: Lock, hpc: HpcNode): vo
   const paths = jobFile(gateway, hpc.name)
   lock.check()
   if (files.stat(paths.finished)?.isFile() === false) moveAside(gateway, paths.finished)
+  noteGiving(gateway, hpc)
   files.os.renameSync(paths.submitted, paths.finished)
   files.syncFolder(gateway.config.dropbox)
   clearName(gateway, paths.cancel)
   giveToOwner(gateway, hpc)
-}
-
-/** Where we may: the result is its owner's. Safe to repeat, for a pass that died right before it. */
-export function giveToOwner(gateway: Gateway, hpc: HpcNode): void {
-  if (gateway.uid !== 0 || hpc.owner.uid === 0) return
-  const { files } = gateway
-  const fd = files.os.openSync(jobFile(gateway, hpc.name).finished, O_RDONLY | O_NOFOLLOW)
-  try {
-    // what is not ours any more was given before, or was put there by somebody
-    const { uid, nlink } = files.os.fstatSync(fd)
-    if (uid === 0 && nlink === 1) files.os.fchownSync(fd, hpc.owner.uid, hpc.owner.gid)
-  } finally {
-    files.os.closeSync(fd)
-  }
+  forgetGiving(gateway, hpc)
 }
 
 export function finishUnsent(

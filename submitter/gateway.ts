@@ -62,5 +62,6 @@ export function statePaths(state: string) {
     site: (name: string) => join(state, 'sites', `${name}.json`),
     sites: join(state, 'sites'),
     withdraw: join(state, 'withdraw'),
+    giving: join(state, 'giving'),
   }
 }

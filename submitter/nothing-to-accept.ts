@@ -2,7 +2,7 @@
 
 import { isTemporary } from '../system/files.ts'
 import type { Accepted } from './accept.ts'
-import { type Gateway, hpcFolder } from './gateway.ts'
+import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 
 /**
@@ -12,6 +12,7 @@ import { readPending } from './pending.ts'
 export function nothingToAccept(gateway: Gateway): boolean {
   const { files, config } = gateway
   if (readPending(gateway)?.length !== 0) return false
+  if (files.list(statePaths(config.state).giving).length > 0) return false
   const isWork = (name: string) => name.endsWith('.job') || name.endsWith('.job.cancel') || isTemporary(name)
   return !files.list(config.dropbox).some(isWork) && !files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
 }

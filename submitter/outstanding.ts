@@ -10,8 +10,10 @@ import { type Gateway, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 import { readWithdrawals } from './withdraw.ts'
 
+const markEnding = '.asked'
+
 function markPath(gateway: Gateway, site: string): string {
-  return join(statePaths(gateway.config.state).sites, `${site}.asked`)
+  return join(statePaths(gateway.config.state).sites, `${site}${markEnding}`)
 }
 
 function hasInFlight(gateway: Gateway): boolean {
@@ -35,7 +37,23 @@ export function markAsked(gateway: Gateway, site: string): void {
   gateway.files.publish(path, '')
 }
 
+export const removedTrouble = 'it is no longer in the config'
+
+/** Sites that may hold something of ours and have left the config. */
+export function removedSites(gateway: Gateway): string[] {
+  const { files, config } = gateway
+  return files
+    .list(statePaths(config.state).sites)
+    .filter((name) => name.endsWith(markEnding))
+    .map((name) => name.slice(0, -markEnding.length))
+    .filter((name) => !Object.hasOwn(config.sites, name))
+}
+
+export function forgetAsked(gateway: Gateway, site: string): void {
+  gateway.files.remove(markPath(gateway, site))
+}
+
 /** After a pass that went through: nothing is left over there when nothing is in flight here. */
 export function unmarkAsked(gateway: Gateway, site: string): void {
-  if (!hasInFlight(gateway)) gateway.files.remove(markPath(gateway, site))
+  if (!hasInFlight(gateway)) forgetAsked(gateway, site)
 }

@@ -211,16 +211,23 @@ export class Session {
   }
 }
 
-/** A login that says nothing (a home folder that hangs, say) must not keep the site's lock for ever. */
-async function startInTime(gateway: Gateway, connection: Connection, site: Site): Promise<Started> {
-  const starting = startQueuer(connection, site, gateway.programs(), gateway.options.debug)
-  const started = await gateway.clock.within(silenceMs, starting)
-  if (started !== undefined) return started
+/** Waits for a site's word, but not for ever: a login may say nothing (a home folder that hangs, say) and the site's lock is held. */
+export async function inTime<T>(gateway: Gateway, site: Site, what: string, answer: Promise<T>): Promise<T> {
+  const told = await gateway.clock.within(
+    silenceMs,
+    answer.then((value) => ({ value })),
+  )
+  if (told !== undefined) return told.value
   throw new HpcError(
     'transient',
-    `Cannot start hpc_queuer at site "${site.name}": it has said nothing for ${silenceMs / 1000} s`,
+    `Cannot ${what} at site "${site.name}": it has said nothing for ${silenceMs / 1000} s`,
     { hint: 'see whether a login there hangs', concerns: { site: site.name } },
   )
+}
+
+export function startInTime(gateway: Gateway, connection: Connection, site: Site): Promise<Started> {
+  const starting = startQueuer(connection, site, gateway.programs(), gateway.options.debug)
+  return inTime(gateway, site, 'start hpc_queuer', starting)
 }
 
 export async function uploadPrograms(gateway: Gateway, connection: Connection, site: Site): Promise<void> {

@@ -2,6 +2,7 @@
 import { renderDuration } from '../contract/units.ts'
 import { type Names, sortNames } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
+import { removedSites, removedTrouble } from './outstanding.ts'
 import { readPending } from './pending.ts'
 import { readSiteState } from './site-state.ts'
 import { readSubmitted } from './submitted-file.ts'
@@ -42,7 +43,8 @@ export type Whereabouts = ReadonlyMap<string, string>
 export function statusOf(gateway: Gateway, whereabouts: Whereabouts, wanted: readonly string[]): Status {
   const names = sortNames(gateway.files.list(gateway.config.dropbox))
   const jobs = jobsOf(gateway, names, whereabouts).filter(({ name }) => wanted.length === 0 || wanted.includes(name))
-  return { jobs, sites: Object.keys(gateway.config.sites).map((site) => siteStatus(gateway, site)) }
+  const sites = [...Object.keys(gateway.config.sites), ...removedSites(gateway)]
+  return { jobs, sites: sites.map((site) => siteStatus(gateway, site)) }
 }
 
 function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobStatus[] {
@@ -106,6 +108,9 @@ function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobSt
 
 /** Why a job that is with its site, or on its way there, does not get on. */
 function troubleFor(gateway: Gateway, site: string, state: string, lane: string | undefined): string | undefined {
+  if (!Object.hasOwn(gateway.config.sites, site)) {
+    return `its site is no longer in the config: put it back, or the job ends when its expiry has run out`
+  }
   const known = readSiteState(gateway, site)
   if (state === 'ready') return known.trouble
   return state === 'scheduled' ? known.lanes?.find((one) => one.lane === lane)?.trouble : undefined
@@ -113,10 +118,11 @@ function troubleFor(gateway: Gateway, site: string, state: string, lane: string 
 
 function siteStatus(gateway: Gateway, site: string): SiteStatus {
   const state = readSiteState(gateway, site)
+  const trouble = Object.hasOwn(gateway.config.sites, site) ? state.trouble : removedTrouble
   return {
     site,
-    healthy: state.failures === 0 && state.trouble === undefined,
-    ...(state.trouble === undefined ? {} : { trouble: state.trouble }),
+    healthy: state.failures === 0 && trouble === undefined,
+    ...(trouble === undefined ? {} : { trouble }),
     ...(state.lastContact === undefined ? {} : { lastContact: state.lastContact }),
     ...(state.failures === 0 ? {} : { failingFor: renderDuration(Math.round(state.failingMs / 1000) * 1000) }),
     lanes: (state.lanes ?? []).map(({ name, waiting, running, allocations, trouble }) => ({

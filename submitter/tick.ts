@@ -7,7 +7,7 @@ import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { waitForLock, withLock } from './lock.ts'
 import { nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
-import { sitesToAsk } from './outstanding.ts'
+import { removedSites, sitesToAsk } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { SiteReport } from './site-pass.ts'
 import { readSiteState } from './site-state.ts'
@@ -28,8 +28,9 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
   const accepted = nothingToAccept(gateway) ? nothingAccepted() : await acceptAll(gateway, uuid, busy)
+  const removed = await attendRemovedSites(gateway, accepted, busy)
   const asked = sitesToAsk(gateway)
-  if (asked.length === 0) return { accepted, sites: [], errors: [], busy }
+  if (asked.length === 0) return { accepted, sites: [], errors: removed, busy }
   const { attendSite } = await import('./attend-site.ts')
   const passes = await Promise.allSettled(
     asked.map((site) => attendSite(gateway, uuid, site, accepted, busy, sessions)),
@@ -45,7 +46,25 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
       await lock.release()
     }
   }
-  return { accepted, sites, errors, busy }
+  return { accepted, sites, errors: [...removed, ...errors], busy }
+}
+
+/** What is to be said of sites that have left the config with jobs of ours. */
+async function attendRemovedSites(
+  gateway: Gateway,
+  accepted: Accepted | undefined,
+  busy: string[],
+): Promise<HpcError[]> {
+  const removed = removedSites(gateway)
+  if (removed.length === 0) return []
+  const { attendRemoved } = await import('./removed-sites.ts')
+  const errors: HpcError[] = []
+  for (const site of removed) {
+    const cancels = accepted?.cancels.filter((request) => request.site === site) ?? []
+    const error = await attendRemoved(gateway, site, cancels, busy)
+    if (error !== undefined) errors.push(error)
+  }
+  return errors
 }
 
 /** What reads descriptions and renders templates is loaded when there is something to read: most passes of a cron find nothing. */
