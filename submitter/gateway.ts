@@ -55,6 +55,7 @@ export function statePaths(state: string) {
     gateways: join(state, 'gateways.json'),
     pending: join(state, 'pending.json'),
     looks: join(state, 'looks.json'),
+    owners: join(state, 'owners.json'),
     turns: join(state, 'turns.json'),
     digests: join(state, 'digests.json'),
     log: join(state, 'log.jsonl'),
