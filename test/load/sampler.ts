@@ -1,6 +1,9 @@
 /** What our programs take while they work: memory and descriptors, read from the system a few times a second. */
 import { readdirSync, readFileSync } from 'node:fs'
 
+/** What each program may take, whatever the load. */
+export const rssLimitMb = 200
+
 export const programs = ['hpc-submitter', 'hpc_queuer', 'hpc_runner'] as const
 export type Program = (typeof programs)[number]
 
@@ -57,4 +60,16 @@ export class Sampler {
 
 export function most(samples: readonly Sample[], what: 'rssMb' | 'descriptors'): number {
   return Math.max(0, ...samples.map((each) => each[what]))
+}
+
+/** Prints what a program took, in its first quarter and its last. */
+export function tellProgram(sampler: Sampler, program: Program): { readonly rssMb: number } {
+  const of = sampler.of(program)
+  const quarter = Math.ceil(of.length / 4)
+  const said = (samples: readonly Sample[]) =>
+    `${most(samples, 'rssMb').toFixed(0)} MB and ${most(samples, 'descriptors')} descriptors`
+  console.log(
+    `${program}: at most ${said(of)} (first quarter ${said(of.slice(0, quarter))}; last ${said(of.slice(-quarter))}), ${of.length} samples`,
+  )
+  return { rssMb: most(of, 'rssMb') }
 }
