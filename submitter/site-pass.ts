@@ -14,7 +14,8 @@ import type { Lock } from './lock.ts'
 import { decideRoom, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
-import { isSmall, type Sent, stageLarge, stageSmall } from './stage-in.ts'
+import { isSmall, type Sent, stageSmall } from './stage-in.ts'
+import { stageLarge } from './stage-large.ts'
 import { stillToSend } from './still-to-send.ts'
 
 export interface SiteWork {

@@ -1,22 +1,19 @@
 /**
  * Staging in: the inputs of all small jobs as one stream of frames, each job published the moment its own files have verified over
- * there; nothing waits for an answer. Large jobs go last of all, each from where an earlier pass stopped.
+ * there; nothing waits for an answer. Large jobs go last of all: `stage-large.ts`.
  */
 import { basename } from 'node:path'
 import { describeError, quoted } from '../contract/errors.ts'
 import type { FileEntry, JobRecord } from '../contract/spool-records.ts'
-import { digestOf, sha256 } from '../system/digest.ts'
+import { sha256 } from '../system/digest.ts'
 import type { JobToSend } from './accept-job.ts'
 import { openInput } from './check-files.ts'
-import { DigestCache } from './digest-cache.ts'
 import type { Gateway } from './gateway.ts'
 import type { Session } from './session.ts'
 
 const pieceBytes = 256 * 1024
-/** Inputs of a job up to this size are read once, whole; above it the digest is made first, so that an upload can be resumed. */
+/** Inputs of a job up to this size are read once, whole; above it an upload can be resumed. */
 const smallBytes = 8 * 1024 * 1024
-
-const goesOn = 'its upload goes on in the next pass'
 
 export type Sent =
   | { readonly outcome: 'published'; readonly job: JobToSend; readonly at: string }
@@ -25,15 +22,20 @@ export type Sent =
   /** What another pass may mend. */
   | { readonly outcome: 'waiting'; readonly job: JobToSend; readonly why: string }
 
-interface Prepared {
+/** A job whose inputs are known by size and digest. */
+export interface Described {
   readonly job: JobToSend
   readonly record: JobRecord
+  /** Of the whole record: it names the upload. */
   readonly digest: string
-  /** Content of small jobs, by base name. */
+}
+
+interface Prepared extends Described {
+  /** By base name. */
   readonly contents: Map<string, Buffer>
 }
 
-class InputFault extends Error {
+export class InputFault extends Error {
   readonly transient: boolean
   constructor(message: string, transient: boolean) {
     super(message)
@@ -41,14 +43,24 @@ class InputFault extends Error {
   }
 }
 
-function withInput<T>(gateway: Gateway, job: JobToSend, path: string, act: (fd: number) => Promise<T>): Promise<T> {
+export function withInput<T>(
+  gateway: Gateway,
+  job: JobToSend,
+  path: string,
+  act: (fd: number) => Promise<T>,
+): Promise<T> {
   const opened = openInput(gateway, job.hpc.owner, path)
   if ('fault' in opened) throw new InputFault(opened.fault, opened.transient)
   return act(opened.fd).finally(() => gateway.files.os.closeSync(opened.fd))
 }
 
-/** Size and digest of every input as it is now. A file that changes while it is read is read once more. */
-async function prepare(gateway: Gateway, job: JobToSend, known?: DigestCache): Promise<Prepared> {
+export function describe(job: JobToSend, inputs: Readonly<Record<string, FileEntry>>): Described {
+  const record: JobRecord = { ...job.plan.record, inputs }
+  return { job, record, digest: sha256(JSON.stringify(record)) }
+}
+
+/** Content, size and digest of every input as it is now. A file that changes while it is read is read once more. */
+async function prepare(gateway: Gateway, job: JobToSend): Promise<Prepared> {
   const inputs: Record<string, FileEntry> = {}
   const contents = new Map<string, Buffer>()
   const { os } = gateway.files
@@ -56,26 +68,18 @@ async function prepare(gateway: Gateway, job: JobToSend, known?: DigestCache): P
     inputs[key] = await withInput(gateway, job, path, async (fd) => {
       for (let tries = 0; tries < 2; tries++) {
         const before = os.fstatSync(fd)
-        const name = basename(path)
-        const mode = before.mode & 0o777
-        if (before.size <= smallBytes) {
-          const bytes = readFrom(gateway, fd, before.size)
-          const after = os.fstatSync(fd)
-          if (after.size !== bytes.length || after.mtimeMs !== before.mtimeMs) continue
-          contents.set(name, bytes)
-          return { path: name, size: bytes.length, sha256: sha256(bytes), mode }
-        }
-        const digest = known?.get(path, before) ?? (await digestOf(os, fd))
+        if (!isSmall(before.size)) throw new InputFault(`${quoted(path)} has grown: it goes with the large ones`, true)
+        const bytes = readFrom(gateway, fd, before.size)
         const after = os.fstatSync(fd)
-        if (after.size !== digest.size || after.mtimeMs !== before.mtimeMs) continue
-        known?.set(path, before, digest.sha256)
-        return { path: name, mode, ...digest }
+        if (after.size !== bytes.length || after.mtimeMs !== before.mtimeMs) continue
+        const name = basename(path)
+        contents.set(name, bytes)
+        return { path: name, size: bytes.length, sha256: sha256(bytes), mode: before.mode & 0o777 }
       }
       throw new InputFault(`${quoted(path)} changes while it is read`, false)
     })
   }
-  const record: JobRecord = { ...job.plan.record, inputs }
-  return { job, record, digest: sha256(JSON.stringify(record)), contents }
+  return { ...describe(job, inputs), contents }
 }
 
 function readFrom(gateway: Gateway, fd: number, size: number): Buffer {
@@ -89,95 +93,50 @@ function readFrom(gateway: Gateway, fd: number, size: number): Buffer {
   return bytes.subarray(0, filled)
 }
 
-function bytesOf(prepared: Prepared): number {
-  return Object.values(prepared.record.inputs).reduce((sum, { size }) => sum + size, 0)
-}
-
 /** Streams one job; resolves when its last byte is on its way. */
-async function upload(
-  gateway: Gateway,
-  session: Session,
-  prepared: Prepared,
-  offsets: Readonly<Record<string, number>>,
-  deadlineMs: number,
-): Promise<void> {
-  const { job, record, digest, contents } = prepared
-  const id = record.id
-  const total = bytesOf(prepared)
-  let sentBytes = 0
-  for (const [key, entry] of Object.entries(record.inputs)) {
-    const path = job.description.inputs.get(key) ?? ''
-    const last = { size: entry.size, sha256: entry.sha256, mode: entry.mode }
-    const content = contents.get(entry.path)
-    const sendPiece = async (offset: number, body: Uint8Array) => {
-      const isLast = offset + body.length >= entry.size
-      await session.send({ type: 'part', id, digest, file: entry.path, offset, ...(isLast ? { last } : {}) }, body)
-      sentBytes += body.length
-      if (content === undefined) gateway.progress({ what: `${job.hpc.name}: ${entry.path}`, done: sentBytes, total })
-    }
-    if (content !== undefined) {
-      let at = 0
-      do {
-        await sendPiece(at, content.subarray(at, at + pieceBytes))
-        at += pieceBytes
-      } while (at < entry.size)
-      continue
-    }
-    await withInput(gateway, job, path, async (fd) => {
-      let at = Math.min(offsets[entry.path] ?? 0, entry.size)
-      sentBytes += at
-      do {
-        if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
-        const piece = Buffer.allocUnsafe(pieceBytes)
-        const count = gateway.files.os.readSync(fd, piece, 0, pieceBytes, at)
-        await sendPiece(at, piece.subarray(0, count))
-        if (count === 0 && at < entry.size)
-          throw new InputFault(`${quoted(path)} became shorter while it was sent`, true)
-        at += count
-      } while (at < entry.size)
-    })
+async function upload(session: Session, { record, digest, contents }: Prepared): Promise<void> {
+  const { id } = record
+  for (const { path: file, size, sha256, mode } of Object.values(record.inputs)) {
+    const content = contents.get(file) ?? Buffer.alloc(0)
+    let at = 0
+    do {
+      const body = content.subarray(at, at + pieceBytes)
+      const last = at + body.length >= size ? { last: { size, sha256, mode } } : {}
+      await session.send({ type: 'part', id, digest, file, offset: at, ...last }, body)
+      at += pieceBytes
+    } while (at < size)
   }
   await session.send({ type: 'publish', id, digest, record })
 }
 
-function failed(job: JobToSend, error: unknown): Sent {
+export function failed(job: JobToSend, error: unknown): Sent {
   if (error instanceof InputFault && !error.transient) return { outcome: 'refused', job, message: error.message }
   return { outcome: 'waiting', job, why: describeError(error) }
 }
 
-class Sender {
-  readonly outcomes: Promise<Sent>[] = []
-  readonly #gateway: Gateway
-  readonly #session: Session
-
-  constructor(gateway: Gateway, session: Session) {
-    this.#gateway = gateway
-    this.#session = session
+/** Gives a job up to be published and keeps what will be said of it. What is wrong with the job is its own, a broken session is thrown. */
+export async function sendOne(
+  session: Session,
+  job: JobToSend,
+  outcomes: Promise<Sent>[],
+  upload: () => Promise<void>,
+): Promise<void> {
+  const answer = session.answer(['published', 'unpublished'], job.hpc.id)
+  try {
+    await upload()
+  } catch (error) {
+    if (!session.alive) throw error
+    outcomes.push(Promise.resolve(failed(job, error)))
+    return
   }
-
-  fault(job: JobToSend, error: unknown): void {
-    this.outcomes.push(Promise.resolve(failed(job, error)))
-  }
-
-  async send(prepared: Prepared, offsets: Readonly<Record<string, number>>, deadlineMs: number): Promise<void> {
-    const { job, record } = prepared
-    const answer = this.#session.answer(['published', 'unpublished'], record.id)
-    try {
-      await upload(this.#gateway, this.#session, prepared, offsets, deadlineMs)
-    } catch (error) {
-      if (!this.#session.alive) throw error
-      this.fault(job, error)
-      return
-    }
-    this.outcomes.push(
-      answer.then(
-        (said): Sent =>
-          said.type === 'published'
-            ? { outcome: 'published', job, at: said.at }
-            : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
-      ),
-    )
-  }
+  outcomes.push(
+    answer.then(
+      (said): Sent =>
+        said.type === 'published'
+          ? { outcome: 'published', job, at: said.at }
+          : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
+    ),
+  )
 }
 
 /** By what their inputs weigh now: the small ones go first, and wait for no large one. */
@@ -191,44 +150,18 @@ export async function stageSmall(
   session: Session,
   jobs: readonly JobToSend[],
 ): Promise<Promise<Sent>[]> {
-  const sender = new Sender(gateway, session)
+  const outcomes: Promise<Sent>[] = []
   for (const job of jobs) {
     let prepared: Prepared
     try {
       prepared = await prepare(gateway, job)
     } catch (error) {
-      sender.fault(job, error)
+      outcomes.push(Promise.resolve(failed(job, error)))
       continue
     }
     const { record, digest } = prepared
     await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: false })
-    await sender.send(prepared, {}, Number.POSITIVE_INFINITY)
+    await sendOne(session, job, outcomes, () => upload(session, prepared))
   }
-  return sender.outcomes
-}
-
-/** Sends large jobs, each from where an earlier pass stopped, until `deadlineMs` (monotonic); the next pass goes on from there. */
-export async function stageLarge(
-  gateway: Gateway,
-  session: Session,
-  jobs: readonly JobToSend[],
-  deadlineMs: number,
-): Promise<Promise<Sent>[]> {
-  const sender = new Sender(gateway, session)
-  const known = new DigestCache(gateway)
-  for (const job of jobs) {
-    try {
-      if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
-      const prepared = await prepare(gateway, job, known)
-      known.save()
-      const { record, digest } = prepared
-      const have = session.answer('have', record.id)
-      await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: true })
-      await sender.send(prepared, (await have).offsets, deadlineMs)
-    } catch (error) {
-      if (!session.alive) throw error
-      sender.fault(job, error)
-    }
-  }
-  return sender.outcomes
+  return outcomes
 }
