@@ -29,6 +29,8 @@ export type Request =
       readonly lanes: readonly LaneShape[]
       readonly allocationLimit: number | null
     }
+  /** More lanes of this pass, made for jobs accepted since its hello. */
+  | { readonly type: 'lanes'; readonly lanes: readonly LaneShape[] }
   /** Opens or resumes an upload. Answered by `have` only when `resume` is asked for. */
   | {
       readonly type: 'stage'

@@ -104,6 +104,12 @@ class Conversation {
     switch (request.type) {
       case 'hello':
         return this.#hello(request)
+      case 'lanes': {
+        const pass = this.#newest()
+        ensureLanes(queuer, request.lanes)
+        this.#pass = { ...pass, lanes: [...pass.lanes, ...request.lanes] }
+        return
+      }
       case 'stage': {
         this.#newest()
         const offsets = this.#receiver.begin(request)

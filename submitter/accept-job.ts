@@ -52,6 +52,8 @@ export interface Desk {
   /** Expiry counts the failing time of a site from what it is at acceptance. */
   readonly failingMs: (site: string) => number
   readonly findTemplate: FindTemplate
+  /** Takes jobs whose `.submitted` is durable, while others are still being accepted. */
+  readonly handOn: (jobs: readonly JobToSend[]) => void
 }
 
 /** `x.job` → `x.job.submitted`, unless a job of that name is still under way or its result unread. */

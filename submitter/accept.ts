@@ -32,8 +32,6 @@ export interface CancelRequest {
 }
 
 export interface Accepted {
-  /** Jobs to stage in, by site, in the order of their turns. */
-  readonly toSend: Map<string, JobToSend[]>
   readonly doubtful: DoubtfulJob[]
   readonly cancels: CancelRequest[]
   readonly waiting: { readonly name: string; readonly why: string }[]
@@ -41,17 +39,32 @@ export interface Accepted {
   readonly refused: number
 }
 
+/** Jobs are handed on in batches: the folder is synced once for each, and whoever sends them gets his turn after each. */
+const firstBatch = 8
+const largestBatch = 64
+
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
   const listed = gateway.files.list(gateway.config.dropbox)
   const names = sortNames(listed)
   const result: Accepted & { accepted: number; refused: number } = {
-    toSend: new Map(),
     doubtful: [],
     cancels: [],
     waiting: [],
     accepted: 0,
     refused: 0,
+  }
+  // not handed on before the end: what an earlier pass may have sent, and what somebody wants cancelled
+  const last: JobToSend[] = []
+  let batch: JobToSend[] = []
+  let batchSize = firstBatch
+  const handOn = (jobs: JobToSend[]) => {
+    gateway.files.syncFolder(gateway.config.dropbox)
+    appendEvents(
+      gateway,
+      jobs.map(({ hpc }) => ({ event: 'accepted', id: hpc.id, name: hpc.name })),
+    )
+    desk.handOn(jobs.sort((a, b) => ((a.hpc.key ?? '') < (b.hpc.key ?? '') ? -1 : 1)))
   }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
@@ -69,14 +82,15 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const note = (name: string, id: string, outcome: Acceptance) => {
     if (outcome.outcome === 'accepted') {
       result.accepted += 1
-      send(result, outcome.job)
+      const later = outcome.job.resumed || names.cancel.has(name)
+      ;(later ? last : batch).push(outcome.job)
       pending.push({ id, name, site: outcome.job.plan.site.name })
     } else if (outcome.outcome === 'waiting') {
       result.waiting.push({ name, why: outcome.why })
       if (outcome.accepted) pending.push({ id, name, why: outcome.why })
     } else if (outcome.outcome === 'refused') result.refused += 1
   }
-  for (const job of before) resume(desk, job, names, result, pending, note)
+  for (const job of before) resume(desk, job, names, result, pending, last, note)
   const owners = new OwnerLimit(gateway, names, arrivals.length)
   for (const { name, id, look } of arrivals) {
     const uid = gateway.files.stat(jobFile(gateway, name).job)?.uid ?? gateway.uid
@@ -88,24 +102,17 @@ export async function accept(desk: Desk): Promise<Accepted> {
     owners.add(uid)
     const outcome = guarded(desk, name, () => acceptJob(desk, name, id, look))
     note(name, id, outcome)
+    if (batch.length < batchSize) continue
+    handOn(batch)
+    batch = []
+    batchSize = Math.min(2 * batchSize, largestBatch)
+    await new Promise((resolve) => setImmediate(resolve))
   }
-  if (result.accepted > 0 || arrivals.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
+  endCancelled(desk, names, result, pending, last)
+  if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])
   desk.turns.save()
-  endCancelled(desk, names, result, pending)
-  for (const jobs of result.toSend.values()) jobs.sort((a, b) => ((a.hpc.key ?? '') < (b.hpc.key ?? '') ? -1 : 1))
   if (JSON.stringify(pending) !== JSON.stringify(known ?? null)) writePending(gateway, pending)
-  appendEvents(
-    gateway,
-    [...result.toSend.values()].flat().map(({ hpc }) => ({ event: 'accepted', id: hpc.id, name: hpc.name })),
-  )
   return result
-}
-
-function send(result: Accepted, job: JobToSend): void {
-  const site = job.plan.site.name
-  const jobs = result.toSend.get(site) ?? []
-  jobs.push(job)
-  result.toSend.set(site, jobs)
 }
 
 /** One job's trouble never stops the others: what we did not foresee is logged, and the job is looked at again by the next pass. */
@@ -195,6 +202,7 @@ function resume(
   names: Names,
   result: Accepted,
   pending: PendingJob[],
+  last: JobToSend[],
   note: (name: string, id: string, outcome: Acceptance) => void,
 ): void {
   const { gateway } = desk
@@ -218,7 +226,7 @@ function resume(
   }
   const outcome = planAgain(desk, found)
   if ('job' in outcome) {
-    send(result, outcome.job)
+    last.push(outcome.job)
     pending.push({ id: hpc.id, name: hpc.name, site: outcome.job.plan.site.name })
   } else if ('why' in outcome) {
     result.waiting.push({ name: hpc.name, why: outcome.why })
@@ -302,7 +310,7 @@ function withdrawJob(desk: Desk, hpc: HpcNode): void {
 }
 
 /** `x.job.cancel`: the owner's request to stop. One that is not the owner's, or names nothing, is removed. */
-function endCancelled(desk: Desk, names: Names, result: Accepted, pending: PendingJob[]): void {
+function endCancelled(desk: Desk, names: Names, result: Accepted, pending: PendingJob[], unsent: JobToSend[]): void {
   const { gateway, lock } = desk
   const { files } = gateway
   for (const name of names.cancel) {
@@ -334,11 +342,8 @@ function endCancelled(desk: Desk, names: Names, result: Accepted, pending: Pendi
         pending.findIndex((job) => job.id === hpc.id),
         1,
       )
-      for (const [site, jobs] of result.toSend)
-        result.toSend.set(
-          site,
-          jobs.filter((job) => job.hpc.id !== hpc.id),
-        )
+      const at = unsent.findIndex((job) => job.hpc.id === hpc.id)
+      if (at >= 0) unsent.splice(at, 1)
     } else if (hpc.site !== undefined) result.cancels.push({ id: hpc.id, name, site: hpc.site })
   }
 }

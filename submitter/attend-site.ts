@@ -1,6 +1,6 @@
 /** One site's turn in a pass, under its lock: what there is to do, the pass itself, and what a failure means for its jobs. */
 import { describeError, HpcError } from '../contract/errors.ts'
-import type { Accepted } from './accept.ts'
+import type { Arrivals } from './arrivals.ts'
 import { giveUpLost, planAudit } from './audit.ts'
 import type { Site } from './config.ts'
 import { expireJobs } from './expire.ts'
@@ -20,14 +20,13 @@ export async function attendSite(
   gateway: Gateway,
   uuid: string,
   site: Site,
-  accepted: Accepted | undefined,
+  arrivals: Arrivals,
   busy: string[],
   sessions: Sessions,
 ): Promise<SiteReport | undefined> {
   return withLock(gateway, `site ${site.name}`, busy, async (lock) => {
     const state = readSiteState(gateway, site.name)
     const now = gateway.clock.uptime()
-    const jobs = accepted?.toSend.get(site.name) ?? []
     try {
       const rest = restMs(state, now)
       if (rest > 0) {
@@ -36,10 +35,8 @@ export async function attendSite(
           `Not asking site "${site.name}" for ${Math.ceil(rest / 1000)} s: ${state.trouble}`,
         )
       }
-      const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
-      const doubtful = accepted?.doubtful.filter(({ hpc }) => hpc.site === site.name) ?? []
       const { ids: audit, whole: auditWhole, strays } = planAudit(gateway, site, state, now)
-      const work = { site, lock, uuid, jobs, doubtful, cancels, state, audit, auditWhole, strays }
+      const work = { site, lock, uuid, arrivals, state, audit, auditWhole, strays }
       markAsked(gateway, site.name)
       const report = await passOver(gateway, work, await sessions(site))
       giveUpLost(gateway, lock, report)

@@ -18,5 +18,5 @@ export function nothingToAccept(gateway: Gateway): boolean {
 }
 
 export function nothingAccepted(): Accepted {
-  return { toSend: new Map(), doubtful: [], cancels: [], waiting: [], accepted: 0, refused: 0 }
+  return { doubtful: [], cancels: [], waiting: [], accepted: 0, refused: 0 }
 }

@@ -28,10 +28,15 @@ export function sizeOfJob(gateway: Gateway, job: JobToSend): SizedJob {
   return { job, bytes, inodes: inodesOfJob + 2 * job.description.inputs.size }
 }
 
+function inodesLeft({ space }: Room, inodes: number): number | null {
+  return space?.inodes === null ? null : inodes + reserveInodes
+}
+
+/** `left` is the room for those who come after these. */
 export function decideRoom(
   jobs: readonly SizedJob[],
   room: Room,
-): { toSend: JobToSend[]; held: { job: JobToSend; why: string }[] } {
+): { toSend: JobToSend[]; held: { job: JobToSend; why: string }[]; left: Room } {
   const toSend: JobToSend[] = []
   const held: { job: JobToSend; why: string }[] = []
   let bytes = (room.space?.bytes ?? Number.POSITIVE_INFINITY) - reserveBytes
@@ -55,5 +60,6 @@ export function decideRoom(
     count += 1
     toSend.push(sized.job)
   }
-  return { toSend, held }
+  const space = room.space === null ? null : { bytes: bytes + reserveBytes, inodes: inodesLeft(room, inodes) }
+  return { toSend, held, left: { ...room, jobs: count, space } }
 }

@@ -3,15 +3,16 @@ import { describeError, HpcError, quoted } from '../contract/errors.ts'
 import type { Answer } from '../contract/protocol.ts'
 import type { LaneReport } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
-import type { CancelRequest } from './accept.ts'
 import type { DoubtfulJob, JobToSend } from './accept-job.ts'
+import type { Arrivals } from './arrivals.ts'
 import { collect } from './collect.ts'
 import type { Site } from './config.ts'
 import { cancel, refuse, withdraw } from './end-at-site.ts'
 import type { Gateway } from './gateway.ts'
 import { helloOf } from './hello.ts'
+import { MadeLanes } from './lane-shapes.ts'
 import type { Lock } from './lock.ts'
-import { decideRoom, sizeOfJob } from './room.ts'
+import { decideRoom, type Room, sizeOfJob } from './room.ts'
 import { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
 import { isSmall, type Sent, stageSmall } from './stage-in.ts'
@@ -22,9 +23,8 @@ export interface SiteWork {
   readonly site: Site
   readonly lock: Lock
   readonly uuid: string
-  readonly jobs: readonly JobToSend[]
-  readonly doubtful: readonly DoubtfulJob[]
-  readonly cancels: readonly CancelRequest[]
+  /** What is accepted, while it is. */
+  readonly arrivals: Arrivals
   readonly state: SiteState
   /** Ids to be asked for: what no listing shows. */
   readonly audit: readonly string[]
@@ -67,10 +67,11 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
   try {
     const seen = await look(gateway, session, work)
     await withdraw(gateway, session, work)
-    const { small, large } = await sortOut(gateway, session, work, seen, report)
-    const outcomes = await stageSmall(gateway, session, small)
+    const { outcomes, large } = await stageArrivals(gateway, session, work, seen, report)
+    const accepted = await work.arrivals.all
+    const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
     let ensured = session.ask({ type: 'ensure' }, 'ensured')
-    const cancelled = work.cancels.map((request) => cancel(session, request))
+    const cancelled = cancels.map((request) => cancel(session, request))
     const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
     // when the session breaks they all do; only the first is thrown, and none may end the process
     for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
@@ -88,7 +89,7 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     const { lanes, trouble } = await ensured
     if (trouble !== undefined) report.trouble.push(trouble)
     for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
-    tellSteps(gateway, seen, small.length + large.length, { ...report, lanes })
+    tellSteps(gateway, seen, outcomes.length + large.length, { ...report, lanes })
     remember(gateway, work, seen, lanes, report)
     return { ...report, lanes }
   } finally {
@@ -98,27 +99,45 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
 
 /** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */
 async function look(gateway: Gateway, session: Session, work: SiteWork): Promise<Welcome> {
-  const made = work.jobs.map(({ plan }) => plan.lane)
-  const hello = helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null, false, made)
-  return session.ask(hello, 'welcome')
+  return session.ask(helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null), 'welcome')
 }
 
-/** What is still to be sent and what there is room for, the small jobs apart from the large. */
-async function sortOut(
+/** Sends the small jobs as they are accepted, if they are still to be sent and there is room; the large ones are only gathered. */
+async function stageArrivals(
   gateway: Gateway,
   session: Session,
   work: SiteWork,
   seen: Welcome,
   report: SiteReport,
-): Promise<{ small: JobToSend[]; large: JobToSend[] }> {
-  const { jobs, unsendable, there } = await stillToSend(gateway, session, work.jobs, work.doubtful)
-  report.published.push(...there)
-  for (const job of unsendable) refuse(gateway, work, job, job.message, report)
-  const sized = jobs.map((job) => sizeOfJob(gateway, job))
-  const { toSend, held } = decideRoom(sized, { ...seen, limit: work.site.limits.jobs })
-  for (const { job, why } of held) report.waiting.push({ name: job.hpc.name, why })
-  const small = new Set(sized.filter(({ bytes }) => isSmall(bytes)).map(({ job }) => job))
-  return { small: toSend.filter((job) => small.has(job)), large: toSend.filter((job) => !small.has(job)) }
+): Promise<{ outcomes: Promise<Sent>[]; large: JobToSend[] }> {
+  const outcomes: Promise<Sent>[] = []
+  const large: JobToSend[] = []
+  const lanes = new MadeLanes(gateway, work.site)
+  let room: Room = { ...seen, limit: work.site.limits.jobs }
+  const stage = async (batch: readonly JobToSend[], doubtful: readonly DoubtfulJob[]) => {
+    const { jobs, unsendable, there } = await stillToSend(gateway, session, batch, doubtful)
+    report.published.push(...there)
+    for (const job of unsendable) refuse(gateway, work, job, job.message, report)
+    const sized = jobs.map((job) => sizeOfJob(gateway, job))
+    const { toSend, held, left } = decideRoom(sized, room)
+    room = left
+    for (const { job, why } of held) report.waiting.push({ name: job.hpc.name, why })
+    const lanesNow = lanes.newOf(toSend)
+    if (lanesNow.length > 0) await session.send({ type: 'lanes', lanes: lanesNow })
+    const small = new Set(sized.filter(({ bytes }) => isSmall(bytes)).map(({ job }) => job))
+    large.push(...toSend.filter((job) => !small.has(job)))
+    const sent = await stageSmall(
+      gateway,
+      session,
+      toSend.filter((job) => small.has(job)),
+    )
+    outcomes.push(...sent)
+  }
+  for await (const batch of work.arrivals.of(work.site.name)) await stage(batch, [])
+  const accepted = await work.arrivals.all
+  const doubtful = accepted?.doubtful.filter(({ hpc }) => hpc.site === work.site.name) ?? []
+  if (doubtful.length > 0) await stage([], doubtful)
+  return { outcomes, large }
 }
 
 function settle(gateway: Gateway, work: SiteWork, sent: Sent, report: SiteReport): void {

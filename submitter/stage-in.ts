@@ -129,14 +129,15 @@ export async function sendOne(
     outcomes.push(Promise.resolve(failed(job, error)))
     return
   }
-  outcomes.push(
-    answer.then(
-      (said): Sent =>
-        said.type === 'published'
-          ? { outcome: 'published', job, at: said.at }
-          : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
-    ),
+  const outcome = answer.then(
+    (said): Sent =>
+      said.type === 'published'
+        ? { outcome: 'published', job, at: said.at }
+        : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
   )
+  // the session may break while other jobs are still being sent, and nobody awaits this one yet
+  outcome.catch(() => undefined)
+  outcomes.push(outcome)
 }
 
 /** By what their inputs weigh now: the small ones go first, and wait for no large one. */

@@ -2,6 +2,7 @@
 import type { HpcError } from '../contract/errors.ts'
 import { remember } from '../system/remember.ts'
 import type { Accepted } from './accept.ts'
+import { Arrivals } from './arrivals.ts'
 import type { Sessions } from './attend-site.ts'
 import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
@@ -27,14 +28,12 @@ const confirmPatienceMs = 10_000
 export async function tick(gateway: Gateway, sessions: Sessions = () => undefined): Promise<TickReport> {
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
-  const accepted = nothingToAccept(gateway) ? nothingAccepted() : await acceptAll(gateway, uuid, busy)
+  const arrivals = new Arrivals()
+  // sites are attended from the first accepted job on, and get the others as they are accepted
+  const attending = attendSites(gateway, uuid, arrivals, busy, sessions)
+  const accepted = await acceptAll(gateway, uuid, arrivals, busy).finally(() => attending)
   const removed = await attendRemovedSites(gateway, accepted, busy)
-  const asked = sitesToAsk(gateway)
-  if (asked.length === 0) return { accepted, sites: [], errors: removed, busy }
-  const { attendSite } = await import('./attend-site.ts')
-  const passes = await Promise.allSettled(
-    asked.map((site) => attendSite(gateway, uuid, site, accepted, busy, sessions)),
-  )
+  const passes = await attending
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
   const errors = passes.flatMap((pass) => (pass.status === 'rejected' ? [pass.reason as HpcError] : []))
   // short work: whoever holds the lock now is soon done, and a job that is not confirmed would be asked for once more
@@ -68,7 +67,22 @@ async function attendRemovedSites(
 }
 
 /** What reads descriptions and renders templates is loaded when there is something to read: most passes of a cron find nothing. */
-async function acceptAll(gateway: Gateway, uuid: string, busy: string[]): Promise<Accepted | undefined> {
+async function acceptAll(
+  gateway: Gateway,
+  uuid: string,
+  arrivals: Arrivals,
+  busy: string[],
+): Promise<Accepted | undefined> {
+  let accepted: Accepted | undefined
+  try {
+    accepted = nothingToAccept(gateway) ? nothingAccepted() : await acceptUnderLock(gateway, uuid, arrivals, busy)
+    return accepted
+  } finally {
+    arrivals.end(accepted)
+  }
+}
+
+async function acceptUnderLock(gateway: Gateway, uuid: string, arrivals: Arrivals, busy: string[]) {
   const { accept } = await import('./accept.ts')
   return withLock(gateway, 'accept', busy, (lock) =>
     accept({
@@ -78,6 +92,21 @@ async function acceptAll(gateway: Gateway, uuid: string, busy: string[]): Promis
       turns: new Turns(gateway),
       failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
       findTemplate: remember((script: string) => findTemplate(gateway, script)),
+      handOn: (jobs) => arrivals.add(jobs),
     }),
   )
+}
+
+async function attendSites(
+  gateway: Gateway,
+  uuid: string,
+  arrivals: Arrivals,
+  busy: string[],
+  sessions: Sessions,
+): Promise<PromiseSettledResult<SiteReport | undefined>[]> {
+  await arrivals.begun
+  const asked = sitesToAsk(gateway)
+  if (asked.length === 0) return []
+  const { attendSite } = await import('./attend-site.ts')
+  return Promise.allSettled(asked.map((site) => attendSite(gateway, uuid, site, arrivals, busy, sessions)))
 }

@@ -77,7 +77,8 @@ export class Files {
   /** What is there, links not followed; undefined when nothing is. */
   stat(path: string): Stats | undefined {
     try {
-      return this.os.lstatSync(path)
+      // an error made and caught would cost more than the call itself
+      return this.os.lstatSync(path, { throwIfNoEntry: false })
     } catch (error) {
       if (errno(error) === 'ENOENT' || errno(error) === 'ENOTDIR') return undefined
       throw error
@@ -135,6 +136,8 @@ export class Files {
     for (;;) {
       const chunk = Buffer.allocUnsafe(Math.max(4096, size - total + 1))
       const count = this.os.readSync(fd, chunk, 0, chunk.length, null)
+      // one byte more than there should be was asked for and did not come: this is all of it
+      if (total === 0 && count === size) return chunk.subarray(0, count)
       if (count === 0) return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, total)
       chunks.push(chunk.subarray(0, count))
       total += count
