@@ -7,6 +7,7 @@ import { readSpliced } from '../contract/result-file.ts'
 import { makeKey } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
+import type { FolderLooks } from './check-files.ts'
 import { jobFile, moveAside, type ReadFile, readRegular } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
@@ -14,7 +15,7 @@ import type { Lock } from './lock.ts'
 import { type FindTemplate, type Plan, planAndCheck } from './plan-job.ts'
 import type { Look } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
-import { destinationsOf, holderOf, reserve } from './reservations.ts'
+import { destinationsOf, reserve } from './reservations.ts'
 import type { HpcNode } from './submitted-file.ts'
 import type { Turns } from './turns.ts'
 
@@ -52,6 +53,7 @@ export interface Desk {
   /** Expiry counts the failing time of a site from what it is at acceptance. */
   readonly failingMs: (site: string) => number
   readonly findTemplate: FindTemplate
+  readonly folders: FolderLooks
   /** Takes jobs whose `.submitted` is durable, while others are still being accepted. */
   readonly handOn: (jobs: readonly JobToSend[]) => void
 }
@@ -96,7 +98,14 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
   const hpc = firstNode(desk, name, id, read)
   const reading = readDescription(read.bytes, `${name}.job`)
   const plan = reading.ok
-    ? planAndCheck(gateway, hpc.owner, reading.description, { id, name, gateway: desk.uuid }, desk.findTemplate)
+    ? planAndCheck(
+        gateway,
+        hpc.owner,
+        reading.description,
+        { id, name, gateway: desk.uuid },
+        desk.findTemplate,
+        desk.folders,
+      )
     : reading.problems
   if (Array.isArray(plan) || !reading.ok) {
     const problems = Array.isArray(plan) ? plan : []
@@ -113,11 +122,9 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     expiry_base_ms: desk.failingMs(plan.site.name),
     history: [...hpc.history, event(desk, 'ready', `site ${plan.site.name}, lane ${plan.lane.name}`)],
   }
-  const destinations = destinationsOf(reading.description)
-  const holder = holderOf(gateway, id, destinations)
+  const holder = reserve(gateway, { id, name }, destinationsOf(reading.description))
   publishSubmitted(gateway, read.bytes, ready, undefined, 'later')
   if (holder !== undefined) return { outcome: 'waiting', why: heldBy(holder), accepted: true }
-  reserve(gateway, { id, name }, destinations)
   const job: JobToSend = {
     hpc: ready,
     original: read.bytes,

@@ -21,7 +21,7 @@ import { allSubmitted, type PendingJob, readPending, writePending } from './pend
 import { planAndCheck } from './plan-job.ts'
 import { decideReadiness, type Look, nextLook } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
-import { destinationsOf, holderOf, release, reserve } from './reservations.ts'
+import { destinationsOf, release, reserve } from './reservations.ts'
 import { type HpcNode, readSubmitted, type Submitted } from './submitted-file.ts'
 import { withdraw } from './withdraw.ts'
 
@@ -73,7 +73,12 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result)
-  const arrivals = ready.map(({ name, look }) => ({ name, look, id: makeJobId(gateway.host, gateway.uuid()) }))
+  const arrivals = ready.map(({ name, look, uid }) => ({
+    name,
+    look,
+    uid,
+    id: makeJobId(gateway.host, gateway.uuid()),
+  }))
   // written before the first rename: whatever happens from here on, the next pass knows which names to look at
   if (arrivals.length > 0 || known === undefined) {
     writePending(gateway, [...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
@@ -92,8 +97,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const job of before) resume(desk, job, names, result, pending, last, note)
   const owners = new OwnerLimit(gateway, names, arrivals.length)
-  for (const { name, id, look } of arrivals) {
-    const uid = gateway.files.stat(jobFile(gateway, name).job)?.uid ?? gateway.uid
+  for (const { name, id, look, uid } of arrivals) {
     const reached = owners.reached(uid)
     if (reached !== undefined) {
       result.waiting.push({ name, why: reached })
@@ -131,13 +135,13 @@ async function findReady(
   desk: Desk,
   names: Names,
   result: Accepted,
-): Promise<{ name: string; look: Look | undefined }[]> {
+): Promise<{ name: string; look: Look | undefined; uid: number }[]> {
   const { gateway } = desk
   const { clock, config } = gateway
   const looksPath = statePaths(config.state).looks
   const remembered = gateway.files.readJson<Record<string, Look>>(looksPath) ?? {}
   const looks: Record<string, Look> = {}
-  const ready: { name: string; look: Look | undefined; mtimeMs: number }[] = []
+  const ready: { name: string; look: Look | undefined; uid: number; mtimeMs: number }[] = []
   const lookAt = (name: string): 'ready' | 'look-again' | 'growing' | 'gone' => {
     const path = jobFile(gateway, name).job
     const stats = gateway.files.stat(path)
@@ -146,7 +150,7 @@ async function findReady(
     if (read === undefined) return 'gone'
     // what can never be read is accepted at once, to be refused with a reason
     if ('fault' in read) {
-      ready.push({ name, look: undefined, mtimeMs: stats.mtimeMs })
+      ready.push({ name, look: undefined, uid: stats.uid, mtimeMs: stats.mtimeMs })
       return 'ready'
     }
     const now = clock.uptime()
@@ -160,7 +164,7 @@ async function findReady(
     const open = decision === 'ready' && look.since !== now && gateway.isOpenForWriting(read.stats.dev, read.stats.ino)
     if (decision === 'ready' && !open) {
       delete looks[name]
-      ready.push({ name, look, mtimeMs: read.stats.mtimeMs })
+      ready.push({ name, look, uid: read.stats.uid, mtimeMs: read.stats.mtimeMs })
       return 'ready'
     }
     looks[name] = look
@@ -190,9 +194,7 @@ async function findReady(
     result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
   if (JSON.stringify(looks) !== JSON.stringify(remembered))
     gateway.files.replace(looksPath, `${JSON.stringify(looks)}\n`)
-  return ready
-    .sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
-    .map(({ name, look }) => ({ name, look }))
+  return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
 }
 
 /** A job accepted by an earlier pass that is not known to have reached its site. */
@@ -283,16 +285,15 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
     bound,
     { id: hpc.id, name: hpc.name, gateway: desk.uuid },
     desk.findTemplate,
+    desk.folders,
   )
   if (Array.isArray(plan)) {
     const message = parseDescriptionProblems(plan, `${hpc.name}.job`)
     // where its site is no longer in the config there is nobody to ask
     return atHome ? { hpc, original, description, message } : end(message)
   }
-  const destinations = destinationsOf(description)
-  const holder = holderOf(gateway, hpc.id, destinations)
+  const holder = reserve(gateway, { id: hpc.id, name: hpc.name }, destinationsOf(description))
   if (holder !== undefined) return { why: heldBy(holder) }
-  reserve(gateway, { id: hpc.id, name: hpc.name }, destinations)
   const key = hpc.key ?? plan.record.key
   const planned = { ...plan, record: { ...plan.record, key } }
   const now = { ...hpc, ...describeSubmitted(planned, description, key) }

@@ -83,9 +83,29 @@ function judgeInput(gateway: Gateway, owner: Owner, fd: number, path: string, st
   return undefined
 }
 
+/** Output folders as they were seen, by name: for the jobs of one drop, which mostly share a few. Delivery looks for itself. */
+export type FolderLooks = Map<string, FolderLook>
+
+interface FolderLook {
+  readonly stats: Stats
+  /** Where it is, whatever its name said. */
+  readonly real: string
+  readonly writable: boolean
+}
+
 /** Whether an output may be delivered to `path`; the same check at acceptance and right before delivery. */
-export function judgeOutput(gateway: Gateway, owner: Owner, path: string): Fault | undefined {
-  const opened = openOutputFolder(gateway, owner, path)
+export function judgeOutput(
+  gateway: Gateway,
+  owner: Owner,
+  path: string,
+  looks: FolderLooks = new Map(),
+): Fault | undefined {
+  const known = looks.get(dirname(path))
+  if (known !== undefined) {
+    const fault = judgeTarget(gateway, owner, path, known)
+    return fault === undefined ? undefined : { fault, transient: false }
+  }
+  const opened = openOutputFolder(gateway, owner, path, looks)
   if ('fault' in opened) return opened
   gateway.files.os.closeSync(opened.fd)
   return undefined
@@ -97,7 +117,12 @@ export interface Fault {
 }
 
 /** The folder an output is to be delivered into, judged as it is open. */
-export function openOutputFolder(gateway: Gateway, owner: Owner, path: string): { readonly fd: number } | Fault {
+export function openOutputFolder(
+  gateway: Gateway,
+  owner: Owner,
+  path: string,
+  looks?: FolderLooks,
+): { readonly fd: number } | Fault {
   const { os } = gateway.files
   const dir = dirname(path)
   const fix = { transient: false }
@@ -116,22 +141,30 @@ export function openOutputFolder(gateway: Gateway, owner: Owner, path: string): 
       transient: true,
     }
   }
-  const fault = judgeFolder(gateway, owner, fd, path)
+  const look = lookAtFolder(gateway, fd, dir)
+  looks?.set(dir, look)
+  const fault = judgeTarget(gateway, owner, path, look)
   if (fault === undefined) return { fd }
   os.closeSync(fd)
   return { fault, ...fix }
 }
 
-function judgeFolder(gateway: Gateway, owner: Owner, fd: number, path: string): string | undefined {
+function lookAtFolder(gateway: Gateway, fd: number, dir: string): FolderLook {
   const { os } = gateway.files
-  const dir = dirname(path)
   const stats = os.fstatSync(fd)
   const real = realPathOf(gateway, fd, dir)
   try {
     os.accessSync(dir, W_OK | X_OK)
+    return { stats, real, writable: true }
   } catch {
-    return `${quoted(path)}: its folder ${quoted(dir)} is not writable by the gateway`
+    return { stats, real, writable: false }
   }
+}
+
+function judgeTarget(gateway: Gateway, owner: Owner, path: string, look: FolderLook): string | undefined {
+  const { stats, real, writable } = look
+  const dir = dirname(path)
+  if (!writable) return `${quoted(path)}: its folder ${quoted(dir)} is not writable by the gateway`
   const final = join(real, basename(path))
   if (isInternal(gateway, final)) return `${quoted(path)} lies among the gateway's own files`
   const target = gateway.files.stat(path)
@@ -155,7 +188,12 @@ function isInternal(gateway: Gateway, real: string): boolean {
 }
 
 /** All that is wrong with the files a description names, at once. */
-export function checkFiles(gateway: Gateway, owner: Owner, description: JobDescription): Problem[] {
+export function checkFiles(
+  gateway: Gateway,
+  owner: Owner,
+  description: JobDescription,
+  looks?: FolderLooks,
+): Problem[] {
   const problems: Problem[] = []
   for (const [key, path] of description.inputs) {
     const opened = openInput(gateway, owner, path)
@@ -163,7 +201,7 @@ export function checkFiles(gateway: Gateway, owner: Owner, description: JobDescr
     else problems.push({ key: `input_map.${key}`, message: opened.fault })
   }
   for (const [key, { path }] of description.outputs) {
-    const fault = judgeOutput(gateway, owner, path)
+    const fault = judgeOutput(gateway, owner, path, looks)
     if (fault !== undefined) problems.push({ key: `output_map.${key}`, message: fault.fault })
   }
   return problems

@@ -6,7 +6,7 @@ import { renderJob } from '../contract/render-job.ts'
 import { makeKey, spoolAt, spoolFormat } from '../contract/spool.ts'
 import type { FileEntry, JobRecord } from '../contract/spool-records.ts'
 import { templateTimeMs } from '../contract/template.ts'
-import { checkFiles, type Owner } from './check-files.ts'
+import { checkFiles, type FolderLooks, type Owner } from './check-files.ts'
 import { chooseLane } from './choose-lane.ts'
 import type { Lane, Site } from './config.ts'
 import type { Gateway } from './gateway.ts'
@@ -97,8 +97,9 @@ export function planAndCheck(
   description: JobDescription,
   who: JobIdentity,
   find?: FindTemplate,
+  looks?: FolderLooks,
 ): Plan | Problem[] {
   const plan = planJob(gateway, description, who, find)
-  const problems = [...(Array.isArray(plan) ? plan : []), ...checkFiles(gateway, owner, description)]
+  const problems = [...(Array.isArray(plan) ? plan : []), ...checkFiles(gateway, owner, description, looks)]
   return problems.length > 0 || Array.isArray(plan) ? problems : plan
 }

@@ -21,22 +21,30 @@ function entryPath(gateway: Gateway, destination: string): string {
   return join(statePaths(gateway.config.state).reserved, sha256(destination).slice(0, 32))
 }
 
-/** The job in flight that has reserved one of these destinations, other than `id`. */
-export function holderOf(gateway: Gateway, id: string, destinations: Iterable<string>): string | undefined {
-  for (const destination of destinations) {
-    const entry = gateway.files.readJson<Entry>(entryPath(gateway, destination))
-    if (entry === undefined || entry.id === id) continue
-    const inFlight = readSubmitted(gateway, entry.name)
-    if (inFlight !== undefined && inFlight !== 'raw' && inFlight.hpc.id === entry.id) return entry.name
-  }
-  return undefined
+/** Another job in flight that has reserved what this entry stands for. An entry that a crash cut short names nobody. */
+function holderOf(gateway: Gateway, path: string, id: string): string | undefined {
+  const entry = gateway.files.readJson<Entry>(path)
+  if (entry === undefined || entry.id === id) return undefined
+  const inFlight = readSubmitted(gateway, entry.name)
+  return inFlight !== undefined && inFlight !== 'raw' && inFlight.hpc.id === entry.id ? entry.name : undefined
 }
 
-export function reserve(gateway: Gateway, entry: Entry, destinations: Iterable<string>): void {
-  gateway.files.makeFolder(statePaths(gateway.config.state).reserved)
-  for (const destination of destinations) {
-    gateway.files.replace(entryPath(gateway, destination), `${JSON.stringify(entry)}\n`)
+/** Reserves all destinations for a job, or none, when another one in flight has one of them: then its name. */
+export function reserve(gateway: Gateway, entry: Entry, destinations: readonly string[]): string | undefined {
+  const { files } = gateway
+  const text = `${JSON.stringify(entry)}\n`
+  for (const [index, destination] of destinations.entries()) {
+    const path = entryPath(gateway, destination)
+    // mostly nobody has it, and one call says so and takes it
+    if (files.createHint(path, text)) continue
+    const holder = holderOf(gateway, path, entry.id)
+    if (holder !== undefined) {
+      release(gateway, entry.id, destinations.slice(0, index))
+      return holder
+    }
+    files.replace(path, text)
   }
+  return undefined
 }
 
 export function release(gateway: Gateway, id: string, destinations: Iterable<string>): void {

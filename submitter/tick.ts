@@ -92,6 +92,7 @@ async function acceptUnderLock(gateway: Gateway, uuid: string, arrivals: Arrival
       turns: new Turns(gateway),
       failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
       findTemplate: remember((script: string) => findTemplate(gateway, script)),
+      folders: new Map(),
       handOn: (jobs) => arrivals.add(jobs),
     }),
   )

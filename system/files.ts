@@ -134,7 +134,7 @@ export class Files {
     const chunks: Buffer[] = []
     let total = 0
     for (;;) {
-      const chunk = Buffer.allocUnsafe(Math.max(4096, size - total + 1))
+      const chunk = Buffer.allocUnsafe(total < size ? size - total + 1 : 4096)
       const count = this.os.readSync(fd, chunk, 0, chunk.length, null)
       // one byte more than there should be was asked for and did not come: this is all of it
       if (total === 0 && count === size) return chunk.subarray(0, count)
@@ -199,6 +199,20 @@ export class Files {
     }
     if (folder === 'now') this.syncFolder(dirname(path))
     return true
+  }
+
+  /** Creates `path` if nothing has that name, its folder too, not durable: for what can be made again. */
+  createHint(path: string, content: Content, mode = 0o600): boolean {
+    for (let tries = 1; ; tries++) {
+      try {
+        this.#writeNew(path, content, mode, 'unsynced')
+        return true
+      } catch (error) {
+        if (errno(error) === 'EEXIST') return false
+        if (errno(error) !== 'ENOENT' || tries > 1) throw error
+        this.makeFolder(dirname(path))
+      }
+    }
   }
 
   /** The name is ours alone: one that is there was made by a call of ours whose answer was lost. */

@@ -30,6 +30,7 @@ async function acceptWith(gateway: Gateway): Promise<void> {
       turns: new Turns(gateway),
       failingMs: () => 0,
       findTemplate: () => assert.fail('no template is asked for'),
+      folders: new Map(),
       handOn: (jobs) => assert.deepEqual(jobs, []),
     })
   } finally {

@@ -59,6 +59,7 @@ test('accept() hands jobs on in batches, each when its folder is synced, and kee
     turns: new Turns(gateway),
     failingMs: () => 0,
     findTemplate: (script) => findTemplate(gateway, script),
+    folders: new Map(),
     handOn: (jobs) => {
       assert.deepEqual([...unsynced], [], 'nothing is handed on that a crash could take back')
       const waiting = readdirSync(dropbox).filter((name) => name.endsWith('.job')).length

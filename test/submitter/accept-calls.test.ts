@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { accept } from '../../submitter/accept.ts'
+import { takeLock } from '../../submitter/lock.ts'
+import { findTemplate } from '../../submitter/templates.ts'
+import { Turns } from '../../submitter/turns.ts'
+import { Files } from '../../system/files.ts'
+import { remember } from '../../system/remember.ts'
+import { countingOs, perJob } from '../support/counting-os.ts'
+import { testGateway } from '../support/gateway.ts'
+
+const here = await testGateway()
+after(() => here.end())
+
+test('accept() costs a job two renames of its description, one fsync, and few looks at what many jobs share', async (t) => {
+  const jobs = 200
+  const dropbox = join(here.dir, 'dropbox')
+  for (const folder of ['in', 'out']) mkdirSync(join(here.dir, folder))
+  for (let n = 0; n < jobs; n++) {
+    writeFileSync(join(here.dir, 'in', `i${n}`), `${n}`)
+    const maps = `input_map: {in: ${here.dir}/in/i${n}}\noutput_map: {out: ${here.dir}/out/o${n}}\n`
+    writeFileSync(join(dropbox, `j${n}.job`), `script: "true"\n${maps}...\n`)
+  }
+  const { os, calls } = countingOs()
+  const gateway = here.other({ files: new Files(os) })
+  const lock = await takeLock(gateway, 'accept')
+  if ('heldBy' in lock) assert.fail(lock.heldBy)
+  const { accepted } = await accept({
+    gateway,
+    lock,
+    uuid: gateway.uuid(),
+    turns: new Turns(gateway),
+    failingMs: () => 0,
+    findTemplate: remember((script: string) => findTemplate(gateway, script)),
+    folders: new Map(),
+    handOn: () => undefined,
+  })
+  await lock.release()
+  assert.equal(accepted, jobs)
+  assert.equal(readdirSync(join(here.dir, 'state', 'reserved')).length, jobs)
+  const each = perJob(calls, jobs)
+  t.diagnostic(JSON.stringify(each))
+  const most = {
+    renameSync: 2.1,
+    fsyncSync: 1.2,
+    mkdirSync: 0.1,
+    openSync: 6.2,
+    readSync: 3.1,
+    lstatSync: 6.1,
+    accessSync: 0.1,
+  }
+  for (const [name, count] of Object.entries(most))
+    assert.ok((each[name] ?? 0) <= count, `${name}: ${each[name]} a job`)
+})
