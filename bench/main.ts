@@ -12,6 +12,7 @@ import { has, Place, pythonHas, root, versions } from './place.ts'
 import { drain } from './rows/drain.ts'
 import { counts, large } from './rows/large.ts'
 import { scale } from './rows/scale.ts'
+import { slurm } from './rows/slurm.ts'
 import { staging } from './rows/staging.ts'
 import { starting, watching } from './rows/starting.ts'
 
@@ -22,6 +23,7 @@ const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   large,
   drain,
   staging,
+  slurm,
   counts,
 }
 

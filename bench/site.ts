@@ -16,6 +16,16 @@ export interface SiteOptions {
   readonly linger?: string
   /** A runner that is started only opens its eyes when told: staging is measured without jobs running beside it. */
   readonly held?: boolean
+  /** By ssh to a real Slurm, with a workspace of its own there, in this lane. */
+  readonly slurm?: SlurmSite
+}
+
+export interface SlurmSite {
+  readonly login: Pick<Sshd, 'port' | 'user' | 'keyFile'>
+  readonly knownHosts: string
+  readonly workspace: string
+  /** Keys of the lane, as YAML flow text. */
+  readonly lane: string
 }
 
 const jobsPattern = /^\d{3}-\d{12}-/
@@ -30,22 +40,24 @@ export class Site {
   #dropped = 0
 
   constructor(place: Place, options: SiteOptions) {
-    const { wire, sshd } = options
+    const { wire, sshd, slurm } = options
     this.#wire = wire
     this.dir = place.folder('site')
     this.dropbox = join(this.dir, 'dropbox')
-    this.workspace = join(this.dir, 'workspace')
+    this.workspace = slurm?.workspace ?? join(this.dir, 'workspace')
     this.configFile = join(this.dir, 'hpc-submitter.yml')
     for (const folder of ['dropbox', 'templates', 'in', 'out']) mkdirSync(join(this.dir, folder))
     this.template('true', '#!/bin/bash\ntrue\n')
     this.template('copy', '#!/bin/bash\ncp <<workspace>>/input/<<from>> <<workspace>>/output/<<to>>\n')
     const gate = join(this.dir, 'gate')
     if (options.held === true) spawnSync('mkfifo', [gate])
+    const login = sshd ?? slurm?.login
     const transport =
-      sshd === undefined
+      login === undefined
         ? '{type: local}'
-        : `{type: ssh, host: ${wire.address}, port: ${sshd.port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${sshd.knownHosts()}}`
+        : `{type: ssh, host: ${wire.address}, port: ${login.port}, user: ${login.user}, key_file: ${login.keyFile}, known_hosts: ${slurm?.knownHosts ?? sshd?.knownHosts()}}`
     const lane = [`slots: ${options.slots ?? 1}`, `linger: ${options.linger ?? '0s'}`]
+    if (slurm !== undefined) lane.push(slurm.lane)
     if (options.held === true) lane.push(`preflight: "read -r line < ${gate}"`)
     writeFileSync(
       this.configFile,
@@ -56,7 +68,7 @@ settle: 300ms
 sites:
   here:
     transport: ${transport}
-    scheduler: {type: local}
+    scheduler: {type: ${slurm === undefined ? 'local' : 'slurm'}}
     node: ${process.execPath}
     hpc_env: {workspace: "${this.workspace}"}
     lanes: {default: {${lane.join(', ')}}}
