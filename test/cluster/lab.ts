@@ -4,14 +4,14 @@
  * because some of them stop the cluster's daemons.
  */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { list, type Ran, run, until, World } from '../support/world.ts'
 
 export const home = process.env.CLUSTER_HOME ?? '/var/tmp/hpc-batch-test'
-const script = join(import.meta.dirname, 'cluster')
+export const control = join(import.meta.dirname, 'cluster')
 const settings = Object.fromEntries(
   (existsSync(join(home, 'etc/settings')) ? readFileSync(join(home, 'etc/settings'), 'utf8') : '')
     .split('\n')
@@ -22,10 +22,11 @@ export const account = settings.HPC_USER ?? 'hpc'
 export const keyFile = join(home, 'keys/id_ed25519')
 export const knownHosts = join(home, 'keys/known_hosts')
 export const images = join(home, 'images')
+export const nodes = ['gpu001', 'cpu001'] as const
 
 /** `cluster up`, `cluster kill slurmctld` … */
 export async function cluster(...words: string[]): Promise<void> {
-  const ran = await run([script, ...words])
+  const ran = await run([control, ...words])
   assert.equal(ran.code, 0, ran.stderr)
 }
 
@@ -47,7 +48,8 @@ export async function asRoot(...argv: [string, ...string[]]): Promise<string> {
   return ran.stdout
 }
 
-function whyNot(): string | undefined {
+/** Why there is no cluster to be used here; undefined when there is one. */
+export function whyNot(): string | undefined {
   if (process.getuid?.() !== 0) return 'it needs root'
   try {
     execFileSync('sinfo', ['-h'], { stdio: 'pipe', timeout: 15_000 })
@@ -55,6 +57,18 @@ function whyNot(): string | undefined {
   } catch (error) {
     return String(error instanceof Error ? error.message : error).split('\n')[0]
   }
+}
+
+/** Waits until nobody else has this cluster; gives what ends the turn. The lock lives as long as this process holds the other end of the pipe. */
+export async function takeTurn(): Promise<() => void> {
+  const holder = spawn('flock', [join(home, '.tests'), '/bin/sh', '-c', 'echo mine; cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  await new Promise<void>((resolve, reject) => {
+    holder.stdout.once('data', () => resolve())
+    holder.once('exit', () => reject(new Error('flock ended')))
+  })
+  return () => holder.stdin.end()
 }
 
 /** Suites of this folder: one skip line where there is no cluster, a failure where nothing may be skipped; one file at a time. */
@@ -65,23 +79,15 @@ export function theCluster(title: string, options: { concurrency?: number }, def
     return
   }
   describe(title, options, () => {
-    let turn: ChildProcess | undefined
+    let over = () => {}
     before(async () => {
       assert.equal(why, undefined)
-      // the lock lives as long as this process holds the other end of the pipe
-      const holder = spawn('flock', [join(home, '.tests'), '/bin/sh', '-c', 'echo mine; cat'], {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      })
-      turn = holder
-      await new Promise<void>((resolve, reject) => {
-        holder.stdout.once('data', () => resolve())
-        holder.once('exit', () => reject(new Error('flock ended')))
-      })
+      over = await takeTurn()
       await cluster('up')
     })
     after(async () => {
       await cluster('up')
-      turn?.stdin?.end()
+      over()
     })
     define()
   })

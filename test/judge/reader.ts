@@ -14,6 +14,8 @@ export interface Watched {
 export class Reader {
   readonly #watched: Watched[] = []
   readonly #before = new Map<string, Content>()
+  /** What was read last of each file, and of which state of it: a file that is as it was is not read again. */
+  readonly #known = new Map<string, { readonly state: string; readonly found: Content }>()
   readonly #results = new Map<string, string>()
   readonly #sightings: Sighting[] = []
   readonly #replaced = new Set<string>()
@@ -50,13 +52,24 @@ export class Reader {
   #lookAtOutputs({ outputs }: Watched): Record<string, Content> {
     return Object.fromEntries(
       Object.entries(outputs).map(([path, whole]) => {
-        const found = contentAt(realView, path, whole)
+        const found = this.#contentAt(path, whole)
         // a folder cannot be replaced in one step: it may be away for an instant, never in parts
         const gone = found === null || (typeof found === 'object' && Object.keys(found).length === 0)
         if (!same(found, whole) && !same(found, this.#before.get(path) ?? null) && !gone) this.#partial.add(path)
         return [path, found]
       }),
     )
+  }
+
+  #contentAt(path: string, expected: Content): Content {
+    const stats = statSync(path, { throwIfNoEntry: false, bigint: true })
+    if (stats?.isFile() !== true) return contentAt(realView, path, expected)
+    const state = `${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`
+    const known = this.#known.get(path)
+    if (known?.state === state) return known.found
+    const found = contentAt(realView, path, expected)
+    this.#known.set(path, { state, found })
+    return found
   }
 
   /** A last look, and what was seen in all. */
