@@ -12,6 +12,8 @@ import {
 } from '../contract/protocol.ts'
 import { keysIn } from '../contract/spool.ts'
 import { BatchWriter } from '../system/batch-writer.ts'
+import { errno } from '../system/os.ts'
+import { isMachineTrouble } from '../system/trouble.ts'
 import { heldKeys, locate } from './audit.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
@@ -103,7 +105,7 @@ class Conversation {
     if (request.type !== 'part') queuer.log.debug(`${request.type}${'id' in request ? ` ${request.id}` : ''}`)
     switch (request.type) {
       case 'hello':
-        return this.#hello(request)
+        return this.#hello(request).catch((error: unknown) => this.#refuseHello(error))
       case 'lanes': {
         const pass = this.#newest()
         ensureLanes(queuer, request.lanes)
@@ -207,6 +209,20 @@ class Conversation {
     sweep(this.#queuer)
     this.#keepFresh()
     return this.#send(look(this.#queuer, opened))
+  }
+
+  /** A pass has a number and folders, or is none: what keeps us from writing them is told to the operator. */
+  async #refuseHello(error: unknown): Promise<void> {
+    if (!isMachineTrouble(error)) throw error
+    const full = errno(error) === 'ENOSPC' || errno(error) === 'EDQUOT'
+    await this.#send({
+      type: 'refused',
+      why: `the workspace ${this.#queuer.spool.root} cannot be written: ${describeError(error)}`,
+      hint: full
+        ? 'make room there (its disk or your quota is full); nothing is lost meanwhile'
+        : 'see whether its file system is in order there; nothing is lost meanwhile',
+      code: 'transient',
+    })
   }
 
   #keepFresh(): void {

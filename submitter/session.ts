@@ -146,7 +146,7 @@ export class Session {
         )
         break
       case 'ended':
-        this.#closed = true
+        // asked for, it is the end of all; unasked it is followed by the end of the stream, which fails whoever still waits
         break
       case 'log':
         this.#gateway.log[answer.level](`${this.site.name}: ${answer.text}`)
@@ -197,6 +197,7 @@ export class Session {
   async close(): Promise<void> {
     clearInterval(this.#watchdog)
     if (this.alive) {
+      this.#closed = true
       this.#requests.write(encodeFrame({ type: 'end' }))?.catch(() => undefined)
       this.#requests.flush()?.catch(() => undefined)
       this.#channel.stdin.end()
@@ -204,7 +205,6 @@ export class Session {
         5_000,
         this.#channel.exited.catch(() => undefined),
       )
-      this.#closed = true
     }
     this.#channel.kill()
     await this.#connection.close().catch(() => undefined)

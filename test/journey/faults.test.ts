@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } 
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { load } from 'js-yaml'
+import { encodeFrame, readyMark } from '../../contract/protocol.ts'
 import { list, type Result, run, until, World } from '../support/world.ts'
 
 const world = new World()
@@ -37,6 +38,54 @@ test('P-HB-29: a full disk at the destination: the old content stays, nothing pa
   assert.equal(statSync(join(disk, 'x')).size, 600_000)
   assert.equal(world.finished('full').job.status, 'ok')
   assert.deepEqual(world.jobsLeft(), [])
+})
+
+test('P-HB-29: a full disk at the workspace ends the pass with 75 and what to do; with room the job goes on', {
+  skip: mounted ? false : 'no rights to mount a small disk here',
+}, async () => {
+  const place = new World()
+  try {
+    mkdirSync(place.workspace)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=100m,mode=700', 'tmpfs', place.workspace])
+    place.drop('a', 'script: true\n')
+    assert.equal((await place.go()).code, 0)
+    const ballast = join(place.workspace, 'ballast')
+    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4k'])
+    place.drop('b', 'script: true\n')
+    const ran = await place.tick()
+    assert.equal(ran.code, 75, ran.stderr)
+    assert.match(ran.stderr, /the workspace \S+ cannot be written: ENOSPC.*; make room there/)
+    assert.ok(place.has('b.job.submitted'))
+    rmSync(ballast)
+    assert.equal((await place.go()).code, 0)
+    assert.equal(place.finished('b').job.status, 'ok')
+  } finally {
+    await place.drained()
+    spawnSync('umount', ['-l', place.workspace])
+    await place.end()
+  }
+})
+
+test('P-HB-18: an hpc_queuer that gives up in the middle ends the pass with 75; nobody waits for its answers', async () => {
+  const node = join(world.dir, 'giving-up')
+  writeFileSync(`${node}.frame`, encodeFrame({ type: 'ended' }))
+  writeFileSync(
+    node,
+    `#!/bin/sh
+case $1 in */hpc_queuer) printf '${readyMark.trim()}\\n'; head -c 8 >/dev/null; cat ${node}.frame; exit 70 ;; esac
+exec ${process.execPath} "$@"
+`,
+    { mode: 0o755 },
+  )
+  const config = readFileSync(world.configFile, 'utf8')
+  writeFileSync(world.configFile, `${config}    node: ${node}\n`)
+  world.drop('kept', 'script: true\n')
+  const ran = await world.tick()
+  assert.equal(ran.code, 75, ran.stderr)
+  assert.match(ran.stderr, /hpc_queuer ended early/)
+  writeFileSync(world.configFile, config)
+  assert.equal((await world.go()).code, 0)
+  assert.equal(world.finished('kept').job.status, 'ok')
 })
 
 test('P-HB-18 P-GW-08: a Node that is not there is the site’s trouble, said with the line to set; no job fails for it', async () => {
