@@ -7,13 +7,12 @@ import { after, before, it } from 'node:test'
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts'
 import { publicKeyOf } from '../support/sshd.ts'
 import { list } from '../support/world.ts'
-import { type GatedLab, labWithGate, sshSessions, Told } from './faulty-lab.ts'
-import type { GateRule } from './gate.ts'
+import { type GatedLab, labWithGate, type Stop, sshSessions, Told } from './faulty-lab.ts'
 import { account, cluster, home, keyFile, Lab, port, theCluster } from './lab.ts'
 
 const MiB = 1024 * 1024
 /** Above the size from which an upload is resumed. */
-const large = randomBytes(9 * MiB)
+const large = randomBytes(4.5 * MiB).toString('hex')
 
 theCluster('sshd killed and every connection dropped', {}, () => {
   let place: GatedLab
@@ -24,7 +23,7 @@ theCluster('sshd killed and every connection dropped', {}, () => {
   })
   after(() => place.end())
 
-  const phases: [string, Omit<GateRule, 'at'>][] = [
+  const phases: [string, Stop][] = [
     ['before the hello is heard', { type: 'hello', passes: 'nothing' }],
     ['in the welcome', { type: 'welcome', passes: 'half' }],
     ['in a small input', { type: 'part', passes: 'half' }],

@@ -1,22 +1,27 @@
 /** What the scenarios of this folder share: jobs that tell how they were run, gates in the conversation, and what a good end is. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { keysIn } from '../../contract/spool.ts'
-import { list, type Ran, until } from '../support/world.ts'
+import type { End, Evidence, Job } from '../judge/evidence.ts'
+import { evidenceOf, judgeWorld } from '../judge/judged-world.ts'
+import { judgeLeavings } from '../judge/leavings.ts'
+import { Reader } from '../judge/reader.ts'
+import { countsItself, readRuns } from '../judge/run-log.ts'
+import { type Ran, until } from '../support/world.ts'
 import type { GateRule } from './gate.ts'
 import { asRoot, daemon, Lab, type LabOptions, meetingPlace } from './lab.ts'
 
 /**
- * Jobs of the template `told`: each start says so in `starts.<n>`, its end in `ends.<n>`, and holds a lock of the kernel's while it runs,
- * so that two that run side by side cannot hide (`together.<n>`). They copy `from` to `to` and wait for the file `go` (or `go.<n>`), if
- * they are to.
+ * Jobs of the template `told`, which copy `from` to `to` and, where they are to, wait for the file `go` or `go.<n>`. Each start writes its
+ * pid and its ends down, counts itself for the judge, and holds a lock of the kernel's while any process of it lives: two that run side by
+ * side cannot hide, however they end.
  */
 export class Told {
   readonly lab: Lab
   readonly dir: string
-  readonly jobs = new Map<string, { readonly content: Buffer; readonly out: string }>()
+  readonly reader = new Reader()
+  readonly jobs = new Map<string, Job>()
 
   constructor(lab: Lab) {
     this.lab = lab
@@ -25,20 +30,28 @@ export class Told {
       'told',
       `#!/bin/bash
 exec 9>>${this.dir}/lock.<<n>>
-flock -n 9 || echo together >>${this.dir}/together.<<n>>
+flock -n 9 || echo "$HPC_BATCH_JOB" >>${this.dir}/together.<<n>>
+${countsItself('<<n>>', `${this.dir}/runs`)}
 echo "$$" >>${this.dir}/starts.<<n>>
 cp <<workspace>>/input/<<from>> <<workspace>>/output/<<to>> || exit 9
-<<#if waits>>until [ -e ${this.dir}/go ] || [ -e ${this.dir}/go.<<n>> ]; do sleep 0.1 9>&-; done<</if>>
-echo "$$" >>${this.dir}/ends.<<n>>
+<<#if waits>>until [ -e ${this.dir}/go ] || [ -e ${this.dir}/go.<<n>> ]; do sleep 0.1; done<</if>>
+echo "$HPC_BATCH_JOB" >>${this.dir}/ends.<<n>>
 `,
     )
   }
 
-  drop(n: string, content: string | Buffer = n, options: { waits?: boolean; more?: string; out?: string } = {}): void {
-    const bytes = Buffer.from(content)
+  drop(
+    n: string,
+    content = n,
+    options: { waits?: boolean; more?: string; out?: string; end?: Partial<End> } = {},
+  ): void {
     const out = options.out ?? this.lab.out(n)
-    this.jobs.set(n, { content: bytes, out })
-    const maps = `input_map: {from: ${this.lab.input(n, bytes)}}\noutput_map: {to: ${out}}\n`
+    const right: End = { status: 'ok', state: 'done', rc: 0, message: 'processed OK', outputs: { [out]: content } }
+    const job = { dropbox: this.lab.dropbox, name: n, args: { n }, ends: [{ ...right, ...options.end }] }
+    this.jobs.set(n, job)
+    // reading large outputs all the time would be all that this machine does
+    if (content.length < 100_000) this.reader.watch({ dropbox: job.dropbox, name: n, outputs: { [out]: content } })
+    const maps = `input_map: {from: ${this.lab.input(n, content)}}\noutput_map: {to: ${out}}\n`
     const args = `args: {n: ${n}${options.waits === true ? ', waits: 1' : ''}}\n`
     this.lab.drop(n, `script: told\n${args}${maps}${options.more ?? ''}`)
   }
@@ -57,6 +70,7 @@ echo "$$" >>${this.dir}/ends.<<n>>
     return this.#lines('starts', n).map(Number)
   }
 
+  /** How often the script came to its end. */
   ends(n: string): number {
     return this.#lines('ends', n).length
   }
@@ -65,41 +79,19 @@ echo "$$" >>${this.dir}/ends.<<n>>
     return until(`start ${times} of ${n}`, () => this.starts(n).length >= times, 90_000)
   }
 
-  /** Every job has its one right result, its script ended once and never ran beside itself, and nothing is left on either side. */
-  async judge(): Promise<void> {
+  /** All promises were kept, by the judge and by the kernel's locks; `more` for what the story knows besides. */
+  async judge(more: Partial<Evidence> = {}): Promise<void> {
     const { lab } = this
-    for (const [n, { content, out }] of this.jobs) {
-      const { job, args } = lab.finished(n)
-      assert.deepEqual([job.status, job.message, args.n], ['ok', 'processed OK', n], JSON.stringify(job))
-      assert.ok(readFileSync(out).equals(content), `${out} is not right`)
-      assert.equal(this.ends(n), 1, `${n} ended ${this.ends(n)} times`)
-      assert.deepEqual(this.#lines('together', n), [], `${n} ran beside itself`)
-      // a start whose runner ended with it is an attempt like any other
-      assert.equal(job.attempts, this.starts(n).length, `${n}: ${JSON.stringify(job.history)}`)
-    }
-    await nothingLeft(lab, [...this.jobs.keys()])
-    const outs = [...this.jobs.values()].map(({ out }) => out)
-    const beside = readdirSync(join(lab.dir, 'out')).filter((name) => !outs.includes(lab.out(name)))
-    assert.deepEqual(beside, [], 'left beside the destinations')
+    await lab.drained()
+    // the last pass empties the trash
+    const ran = await lab.tick()
+    assert.equal(ran.code, 0, ran.stderr)
+    const seen = this.reader.end()
+    const told = new Set([...this.jobs.keys()].flatMap((n) => this.#lines('ends', n)))
+    const runs = readRuns(join(this.dir, 'runs'), (mark) => told.has(mark))
+    assert.deepEqual(judgeWorld(lab, [...this.jobs.values()], { runs, seen, ...more }), [])
+    for (const n of this.jobs.keys()) assert.deepEqual(this.#lines('together', n), [], `${n} ran beside itself`)
   }
-}
-
-/** The dropbox holds these results and nothing else, the workspace nothing of any job. */
-export async function nothingLeft(lab: Lab, names: readonly string[]): Promise<void> {
-  await lab.drained()
-  const ran = await lab.tick()
-  assert.equal(ran.code, 0, ran.stderr)
-  assert.deepEqual(
-    readdirSync(lab.dropbox)
-      .filter((name) => name !== '.hpc')
-      .sort(),
-    names.map((name) => `${name}.job.finished`).sort(),
-  )
-  const left = lab.jobsLeft().concat(list(join(lab.workspace, '.trash')))
-  for (const folder of ['queue', 'running', 'done'])
-    for (const dir of list(join(lab.workspace, folder)))
-      left.push(...keysIn(list(join(lab.workspace, folder, dir))).map((key) => `${folder}/${dir}/${key}`))
-  assert.deepEqual(left, [], 'left at the site')
 }
 
 /** A lab on whose login node conversations can be stopped at a frame. */
@@ -125,9 +117,10 @@ exec ${process.execPath} "$@"
   writeFileSync(lab.configFile, lab.config({ ...options, site: `node: ${node}\n${options.site ?? ''}` }))
   await asRoot('chmod', '777', lab.folder)
   return Object.assign(lab, {
-    shut(rule: Omit<GateRule, 'at'>): Gate {
-      rmSync(at, { force: true })
-      writeFileSync(ruleFile, JSON.stringify({ ...rule, at }))
+    shut(rule: Stop): Gate {
+      const open = `${at}.open`
+      for (const path of [at, open]) rmSync(path, { force: true })
+      writeFileSync(ruleFile, JSON.stringify({ ...rule, at, open }))
       return {
         /** Passes until one stands before the gate; `act` is what happens then. Gives what that pass said at its end. */
         async meet(act: () => Promise<void>): Promise<Ran> {
@@ -137,7 +130,10 @@ exec ${process.execPath} "$@"
             await until('the gate, or the end of the pass', async () => {
               return existsSync(at) || (await Promise.race([ended, sleep(50).then(() => false)]))
             })
-            if (existsSync(at)) await act()
+            if (existsSync(at)) {
+              await act()
+              writeFileSync(open, '')
+            }
             const ran = await ticking
             if (existsSync(at)) {
               rmSync(ruleFile)
@@ -152,7 +148,21 @@ exec ${process.execPath} "$@"
   })
 }
 
-export type GatedLab = Lab & { shut(rule: Omit<GateRule, 'at'>): Gate }
+/** The dropbox holds these results and nothing else, and the workspace nothing of any job. */
+export async function nothingLeft(lab: Lab, names: readonly string[]): Promise<void> {
+  await lab.drained()
+  // the last pass empties the trash
+  const ran = await lab.tick()
+  assert.equal(ran.code, 0, ran.stderr)
+  const jobs = names.map((name) => ({ dropbox: lab.dropbox, name, ends: [] }))
+  const gateways = [{ dropbox: lab.dropbox, state: join(lab.dir, 'state'), destinations: [] }]
+  assert.deepEqual(judgeLeavings(evidenceOf(lab, jobs, { gateways })), [])
+}
+
+/** Which frame a gate stops, and how. */
+export type Stop = Omit<GateRule, 'at' | 'open'>
+
+export type GatedLab = Lab & { shut(rule: Stop): Gate }
 
 export interface Gate {
   meet(act: () => Promise<void>): Promise<Ran>
@@ -173,8 +183,4 @@ export function sshSessions(): number[] {
     next = sshd.flatMap(children)
   }
   return found
-}
-
-export function sizeOf(path: string): number {
-  return existsSync(path) ? statSync(path).size : 0
 }

@@ -4,17 +4,18 @@
  * `gate.cjs RULE-FILE NODE HPC_QUEUER …`.
  */
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type Answer, encodeFrame, FrameReader, type Request, readyMark } from '../../contract/protocol.ts'
 
 export interface GateRule {
   readonly type: Request['type'] | Answer['type']
-  /** The frame does not pass at all, or its first half does. */
-  readonly passes: 'nothing' | 'half'
+  /** The frame does not pass at all, or its first half does; or all passes when the file `open` is there. */
+  readonly passes: 'nothing' | 'half' | 'later'
   /** Of the pieces of files: only those from this offset on. */
   readonly fromOffset?: number
   /** Written when the frame is there. */
   readonly at: string
+  readonly open: string
 }
 
 type Header = Request | Answer
@@ -27,13 +28,21 @@ function main(ruleFile: string, node: string, args: readonly string[]): void {
   const rule: GateRule = JSON.parse(readFileSync(ruleFile, 'utf8'))
   const queuer = spawn(node, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   let shut = false
+  let passed = false
   const through = (to: NodeJS.WritableStream, header: Header, body: Uint8Array) => {
     if (shut) return
     const frame = encodeFrame(header, body)
-    shut = header.type === rule.type && offsetOf(header) >= (rule.fromOffset ?? 0)
+    shut = !passed && header.type === rule.type && offsetOf(header) >= (rule.fromOffset ?? 0)
     if (!shut) to.write(frame)
     else if (rule.passes === 'half') to.write(frame.subarray(0, frame.length >> 1))
-    if (shut) writeFileSync(rule.at, '')
+    if (!shut) return
+    writeFileSync(rule.at, '')
+    if (rule.passes !== 'later') return
+    // nothing else runs meanwhile, so nothing overtakes
+    while (!existsSync(rule.open)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    shut = false
+    passed = true
+    to.write(frame)
   }
   const requests = new FrameReader<Request>()
   process.stdin.on('data', (chunk: Buffer) => {
