@@ -32,38 +32,118 @@ function linkInputs(queuer: Queuer, dir: string, record: JobRecord): void {
   }
 }
 
-/**
- * Moves a verified upload into place. Safe to repeat, after a crash between any two of its steps too: what has been moved already is
- * not made again, and only `job.yml` under its final name says that it was published.
- */
+/** A verified upload, and what it is to become. */
+export interface Upload {
+  readonly staged: string
+  readonly record: JobRecord
+}
+
+/** One job; throws when it could not be published. */
 export async function publishJob(queuer: Queuer, staged: string, record: JobRecord): Promise<void> {
+  const [fault] = await publishJobs(queuer, [{ staged, record }])
+  if (fault !== undefined) throw fault.error
+}
+
+/**
+ * Moves verified uploads into place, many together: each by the same steps in the same order, each step of all of them before the next of
+ * any, so that a folder is synced once for all. Safe to repeat, after a crash between any two steps too: what has been moved already is
+ * not made again, and only `job.yml` under its final name says that it was published. Gives each job's fault; `stillNewest` throws when
+ * a newer pass has begun.
+ */
+export async function publishJobs(
+  queuer: Queuer,
+  uploads: readonly Upload[],
+  stillNewest: () => void = () => undefined,
+): Promise<({ readonly error: unknown } | undefined)[]> {
   const { files, spool } = queuer
-  const control = spool.control(record.id)
-  if (files.exists(control.record)) {
-    await locate(queuer, record.id)
-    files.removeTree(staged)
-    return
+  const faults = new Map<Upload, { readonly error: unknown }>()
+  let left = uploads
+  const each = (act: (upload: Upload) => void) => {
+    for (const upload of left) {
+      try {
+        act(upload)
+      } catch (error) {
+        faults.set(upload, { error })
+      }
+    }
+    left = left.filter((upload) => !faults.has(upload))
   }
+  const sync = (dir: string, those: readonly Upload[] = left) => {
+    if (those.length === 0) return
+    try {
+      files.syncFolder(dir)
+    } catch (error) {
+      for (const upload of those) faults.set(upload, { error })
+      left = left.filter((upload) => !faults.has(upload))
+    }
+  }
+  stillNewest()
+  left = await notYetPublished(queuer, uploads, faults)
+  each((upload) => moveWorkFolder(queuer, upload))
+  sync(spool.jobs)
+  each((upload) => moveControlFolder(queuer, upload))
+  sync(spool.controls)
+  if (left.length > 0) stillNewest()
+  each(({ record }) => files.createHint(join(spool.queue(record.lane), record.key), ''))
+  for (const lane of new Set(left.map(({ record }) => record.lane)))
+    sync(
+      spool.queue(lane),
+      left.filter(({ record }) => record.lane === lane),
+    )
+  for (const { staged } of left) if (!files.removeEmptyFolder(staged)) files.removeTree(staged)
+  return uploads.map((upload) => faults.get(upload))
+}
+
+/** What was published before is only looked after. */
+async function notYetPublished(
+  queuer: Queuer,
+  uploads: readonly Upload[],
+  faults: Map<Upload, { readonly error: unknown }>,
+): Promise<Upload[]> {
+  const { files, spool } = queuer
+  const left: Upload[] = []
+  for (const upload of uploads) {
+    const { staged, record } = upload
+    try {
+      if (!files.exists(spool.control(record.id).record)) {
+        left.push(upload)
+        continue
+      }
+      await locate(queuer, record.id)
+      files.removeTree(staged)
+    } catch (error) {
+      faults.set(upload, { error })
+    }
+  }
+  return left
+}
+
+function moveWorkFolder(queuer: Queuer, { staged, record }: Upload): void {
+  const { files, spool } = queuer
   const job = join(staged, 'job')
   const workDir = spool.workDir(record.id, 1)
-  if (files.exists(job) || !files.exists(workDir)) {
-    files.makeFolder(join(job, 'input'))
-    files.makeFolder(join(job, 'output'))
-    linkInputs(queuer, job, record)
-    files.syncFolder(join(job, 'input'))
-    // an earlier upload of the same job may have stopped right after this move
-    if (files.exists(workDir)) files.removeTree(workDir)
-    moved(files.move(job, workDir), job)
-    files.syncFolder(spool.jobs)
-  }
+  const moves = !files.exists(workDir)
+  const uploaded = files.exists(job)
+  if (!moves && !uploaded) return
+  if (!uploaded) files.makeFolder(join(job, 'input'))
+  files.makeFolder(join(job, 'output'))
+  linkInputs(queuer, job, record)
+  files.syncFolder(join(job, 'input'))
+  // an earlier upload of the same job may have stopped right after this move
+  if (!moves) files.removeTree(workDir)
+  moved(files.move(job, workDir), job)
+}
+
+function moveControlFolder({ files, spool }: Queuer, { staged, record }: Upload): void {
   const prepared = join(staged, 'control')
+  files.makeFolder(prepared)
   files.makeFolder(join(prepared, 'attempts'))
-  files.publish(join(prepared, 'job.yml'), `${JSON.stringify(record)}\n`)
-  moved(files.move(prepared, control.dir), prepared)
-  files.syncFolder(spool.controls)
-  files.makeFolder(spool.queue(record.lane))
-  files.createExclusive(join(spool.queue(record.lane), record.key), '')
-  files.removeTree(staged)
+  const text = `${JSON.stringify(record)}\n`
+  const path = join(prepared, 'job.yml')
+  // nobody reads it before its folder is in place; one that is there was left by a crash
+  if (!files.createExclusive(path, text, 0o600, 'later')) files.publish(path, text, 0o600, 'later')
+  files.syncFolder(prepared)
+  moved(files.move(prepared, spool.control(record.id).dir), prepared)
 }
 
 function moved(done: boolean, what: string): void {

@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Request } from '../contract/protocol.ts'
 import { isJobId, isSafeName } from '../contract/spool.ts'
-import { O_CREAT, O_NOFOLLOW, O_RDWR } from '../system/os.ts'
+import { O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from '../system/os.ts'
 import type { Queuer } from './queuer.ts'
 
 type Stage = Extract<Request, { type: 'stage' }>
@@ -42,11 +42,18 @@ export class Receiver {
   readonly #queuer: Queuer
   readonly #breathe: () => Promise<void>
   readonly #uploads = new Map<string, Upload>()
+  /** Ids that have something in staging, as listed once a pass. */
+  #begun: Set<string> | undefined
 
   /** `breathe` is called now and then during long work on files that were uploaded before. */
   constructor(queuer: Queuer, breathe: () => Promise<void> = async () => undefined) {
     this.#queuer = queuer
     this.#breathe = breathe
+  }
+
+  /** From a hello on: other passes may have been at work since. */
+  lookAnew(): void {
+    this.#begun = undefined
   }
 
   /** Opens an upload; tells how much of each file is here already from an earlier one. */
@@ -58,15 +65,19 @@ export class Receiver {
     const before = this.#uploads.get(request.id)
     if (before !== undefined) this.#close(before)
     const dir = spool.staging(request.id, request.digest, request.lane)
+    this.#begun ??= new Set(files.list(spool.stagings).map((name) => name.slice(0, name.indexOf('.'))))
+    const again = this.#begun.has(request.id)
+    this.#begun.add(request.id)
     // what was begun with other inputs, or for another lane, is of no use any more
-    this.forget(request.id, dir)
+    if (again) this.forget(request.id, dir)
     const offsets: Record<string, number> = {}
     const input = join(dir, 'job', 'input')
-    if (request.resume && files.exists(input)) {
+    if (again && request.resume && files.exists(input)) {
       for (const name of files.list(input)) offsets[name] = files.stat(join(input, name))?.size ?? 0
     } else {
-      files.removeTree(dir)
-      files.makeFolder(input)
+      if (again) files.removeTree(dir)
+      // one by one: asked for the last, the system would look for each of the others first
+      for (const folder of [dir, join(dir, 'job'), input]) files.makeFolder(folder)
     }
     this.#uploads.set(request.id, { dir, lane: request.lane, open: new Map(), verified: new Map(), fault: undefined })
     return offsets
@@ -127,8 +138,9 @@ export class Receiver {
   /** Opens a file to write on at `offset`; what lies before it is read into the digest. */
   async #open(path: string, offset: number): Promise<OpenFile> {
     const { files } = this.#queuer
-    const fd = files.os.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600)
+    const fd = files.os.openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | (offset === 0 ? O_TRUNC : 0), 0o600)
     const hash = createHash('sha256')
+    if (offset === 0) return { fd, hash, size: 0 }
     files.os.ftruncateSync(fd, offset)
     const piece = Buffer.allocUnsafe(1024 * 1024)
     for (let at = 0; at < offset; ) {

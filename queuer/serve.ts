@@ -24,11 +24,14 @@ import { keepFresh } from './keep-fresh.ts'
 import { ensureLanes } from './lane-files.ts'
 import { look } from './look.ts'
 import { isNewestPass, openPass } from './open-workspace.ts'
-import { checkRecord, publishJob } from './publish.ts'
+import { checkRecord, publishJobs, type Upload } from './publish.ts'
 import type { Pass, Queuer } from './queuer.ts'
 import { Receiver } from './receive.ts'
 
 class Overtaken extends Error {}
+
+/** A folder synced once for so many jobs costs each next to nothing; and so long nobody hears of the first of them. */
+const publishedTogether = 64
 
 export async function serve(queuer: Queuer, input: Readable, output: Writable): Promise<void> {
   // a submitter that went away must not end us in the middle of a submission: what was begun is carried through, unheard
@@ -48,13 +51,18 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
   const reader = new FrameReader<Request>()
   const conversation = new Conversation(queuer, send)
   try {
-    for await (const chunk of input) {
-      if (!heard) return
-      for (const { header, body } of reader.push(chunk as Uint8Array)) {
-        if (header.type === 'end') return
+    const chunks = input[Symbol.asyncIterator]()
+    talk: for (;;) {
+      const next = chunks.next()
+      await conversation.publishUnless(next)
+      const { done, value } = await next
+      if (done === true || !heard) break
+      for (const { header, body } of reader.push(value as Uint8Array)) {
+        if (header.type === 'end') break talk
         await conversation.answer(header, body)
       }
     }
+    await conversation.publishGathered()
   } catch (error) {
     if (!(error instanceof Overtaken)) throw error
     await send({
@@ -76,6 +84,9 @@ class Conversation {
   readonly #send: Send
   readonly #receiver: Receiver
   readonly #beside = new Set<Promise<void>>()
+  #askedNewest = false
+  /** Whole and verified, not yet published: they are published together. */
+  #gathered = new Map<string, Upload>()
   #pass: Pass | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -102,6 +113,8 @@ class Conversation {
 
   async answer(request: Request, body: Uint8Array): Promise<void> {
     const queuer = this.#queuer
+    // in order: what comes after a publication finds it done
+    if (!['stage', 'part', 'publish'].includes(request.type)) await this.publishGathered()
     if (request.type !== 'part') queuer.log.debug(`${request.type}${'id' in request ? ` ${request.id}` : ''}`)
     switch (request.type) {
       case 'hello':
@@ -113,7 +126,10 @@ class Conversation {
         return
       }
       case 'stage': {
-        this.#newest()
+        if (this.#gathered.has(request.id)) await this.publishGathered()
+        // many come in one chunk: asked once for all of it
+        if (!this.#askedNewest) this.#newest()
+        this.#askedNewest = true
         const offsets = this.#receiver.begin(request)
         if (request.resume) await this.#send({ type: 'have', id: request.id, offsets })
         return
@@ -121,7 +137,7 @@ class Conversation {
       case 'part':
         return this.#receiver.part(request, body)
       case 'publish':
-        return this.#publish(request)
+        return this.#gather(request)
       case 'ensure':
         return this.#ensure(this.#newest())
       case 'collect':
@@ -203,6 +219,7 @@ class Conversation {
     const opened = openPass(this.#queuer, request)
     if ('type' in opened) return this.#send(opened)
     this.#pass = opened
+    this.#receiver.lookAnew()
     this.#unwatch()
     if (request.peek) return this.#send(look(this.#queuer, opened))
     ensureLanes(this.#queuer, opened.lanes)
@@ -233,18 +250,39 @@ class Conversation {
     this.#beside.add(task)
   }
 
-  async #publish(request: Extract<Request, { type: 'publish' }>): Promise<void> {
-    this.#newest()
+  async #gather(request: Extract<Request, { type: 'publish' }>): Promise<void> {
     const { record } = request
     const fault = record.id === request.id ? checkRecord(record) : "its record is another job's"
     const upload = fault === undefined ? this.#receiver.finish(request.id, Object.values(record.inputs)) : { fault }
     if ('fault' in upload) return this.#send({ type: 'unpublished', id: request.id, why: upload.fault })
-    try {
-      await publishJob(this.#queuer, upload.dir, record)
-    } catch (error) {
-      return this.#send({ type: 'unpublished', id: request.id, why: describeError(error) })
+    this.#gathered.set(request.id, { staged: upload.dir, record })
+    if (this.#gathered.size >= publishedTogether) await this.publishGathered()
+  }
+
+  /** Publishes what was gathered when nothing more has come, a turn of the event loop later. */
+  async publishUnless(next: Promise<unknown>): Promise<void> {
+    this.#askedNewest = false
+    if (this.#gathered.size === 0) return
+    let came = false
+    const note = () => {
+      came = true
     }
-    return this.#send({ type: 'published', id: request.id, at: new Date(this.#queuer.clock.now()).toISOString() })
+    next.then(note, note)
+    for (let turn = 0; turn < 2 && !came; turn++) await new Promise((resolve) => setImmediate(resolve))
+    if (!came) await this.publishGathered()
+  }
+
+  async publishGathered(): Promise<void> {
+    const uploads = [...this.#gathered.values()]
+    if (uploads.length === 0) return
+    this.#gathered = new Map()
+    const faults = await publishJobs(this.#queuer, uploads, () => void this.#newest())
+    const at = new Date(this.#queuer.clock.now()).toISOString()
+    for (const [index, { record }] of uploads.entries()) {
+      const fault = faults[index]
+      if (fault === undefined) await this.#send({ type: 'published', id: record.id, at })
+      else await this.#send({ type: 'unpublished', id: record.id, why: describeError(fault.error) })
+    }
   }
 
   /** The scheduler may take long to answer; what else was asked goes on meanwhile. */
