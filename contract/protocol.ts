@@ -146,7 +146,22 @@ export function encodeFrame(header: Request | Answer, body: Uint8Array = empty):
   return frame
 }
 
-/** Takes bytes as they come and gives whole frames; throws on what cannot be a frame. */
+/** What came is no frame of ours. */
+export class NoFrame extends Error {
+  override readonly name = 'NoFrame'
+}
+
+function readHeader(text: string): object {
+  try {
+    const header: unknown = JSON.parse(text)
+    if (typeof header === 'object' && header !== null) return header
+  } catch {
+    // not quoted: it may be anything at all
+  }
+  throw new NoFrame('the stream holds a frame whose header is no JSON object')
+}
+
+/** Takes bytes as they come and gives whole frames; throws NoFrame on what cannot be one. */
 export class FrameReader<Header> {
   #chunks: Buffer[] = []
   #size = 0
@@ -160,11 +175,11 @@ export class FrameReader<Header> {
       if (lengths === undefined) return frames
       const headerLength = lengths.readUInt32BE(0)
       const bodyLength = lengths.readUInt32BE(4)
-      if (headerLength > headerLimit || bodyLength > bodyLimit) throw new Error('the stream holds no frame of ours')
+      if (headerLength > headerLimit || bodyLength > bodyLimit) throw new NoFrame('the stream holds no frame of ours')
       const total = 8 + headerLength + bodyLength
       const whole = this.#peek(total)
       if (whole === undefined) return frames
-      const header = JSON.parse(whole.toString('utf8', 8, 8 + headerLength)) as Header
+      const header = readHeader(whole.toString('utf8', 8, 8 + headerLength)) as Header
       frames.push({ header, body: whole.subarray(8 + headerLength, total) })
       this.#drop(total)
     }

@@ -41,6 +41,9 @@ export class Unreadable extends Error {
   }
 }
 
+/** No script comes near; what every character stands in is kept, which would grow with the square of the text. */
+const deepest = 200
+
 export class Cursor {
   readonly text: string
   readonly stack: Frame[]
@@ -79,6 +82,8 @@ export class Cursor {
   }
 
   open(frame: Frame, length = 1): void {
+    if (this.stack.length > deepest)
+      throw new Unreadable(this.at, `quotes and brackets are nested more than ${deepest} deep`)
     this.take(length)
     this.stack.push(frame)
     this.enclosing = undefined

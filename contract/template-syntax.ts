@@ -1,5 +1,5 @@
 /** The `<<…>>` syntax of templates: text to a tree of literals, values and sections. Everything that is not exactly ours is literal. */
-import { HpcError } from './errors.ts'
+import { HpcError, printable } from './errors.ts'
 import { didYouMean } from './suggest.ts'
 
 export interface Template {
@@ -104,7 +104,7 @@ export function lineOf(text: string, at: number): number {
 
 /** A permanent error that says which line of which template it is about. */
 export function templateError(template: Template, at: number, problem: string, hint?: string): HpcError {
-  const message = `Cannot render templates/${template.name}.template:${lineOf(template.text, at)}: ${problem}`
+  const message = `Cannot render templates/${template.name}.template:${lineOf(template.text, at)}: ${printable(problem)}`
   return new HpcError('description', message, hint === undefined ? {} : { hint })
 }
 

@@ -9,8 +9,17 @@ import { locate } from './audit.ts'
 import type { Queuer } from './queuer.ts'
 import { isFileName } from './receive.ts'
 
+/** Whether it has the parts that paths are made of. */
+function isRecord(record: JobRecord): boolean {
+  const isMapping = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isMapping(record) || !isMapping(record.inputs) || !isMapping(record.outputs)) return false
+  const parts: unknown[] = [...Object.values(record.inputs), ...Object.values(record.outputs)]
+  return typeof record.format === 'number' && typeof record.key === 'string' && parts.every(isMapping)
+}
+
 /** Everything a record from the wire must be before it becomes paths. */
 export function checkRecord(record: JobRecord): string | undefined {
+  if (!isRecord(record)) return 'it is no record of a job'
   if (record.format > spoolFormat) return `format ${record.format} is newer than this hpc_queuer knows`
   if (!isJobId(record.id)) return 'its id is not one of ours'
   if (idOfKey(record.key) !== record.id) return 'its key does not name it'

@@ -252,7 +252,7 @@ class Conversation {
 
   async #gather(request: Extract<Request, { type: 'publish' }>): Promise<void> {
     const { record } = request
-    const fault = record.id === request.id ? checkRecord(record) : "its record is another job's"
+    const fault = checkRecord(record) ?? (record.id === request.id ? undefined : "its record is another job's")
     const upload = fault === undefined ? this.#receiver.finish(request.id, Object.values(record.inputs)) : { fault }
     if ('fault' in upload) return this.#send({ type: 'unpublished', id: request.id, why: upload.fault })
     this.#gathered.set(request.id, { staged: upload.dir, record })

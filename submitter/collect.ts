@@ -1,7 +1,8 @@
 /** Collecting: every finished job of ours is fetched and delivered, or told why not yet; one job's trouble is its own. */
-import { describeError } from '../contract/errors.ts'
+import { describeError, quoted } from '../contract/errors.ts'
 import type { Answer } from '../contract/protocol.ts'
 import { readDescription } from '../contract/read-description.ts'
+import { idOfKey } from '../contract/spool.ts'
 import { deliver, keepMsFor } from './deliver.ts'
 import { jobFile } from './dropbox.ts'
 import { finishUnsent } from './finish-unsent.ts'
@@ -31,6 +32,10 @@ export async function collect(
   }
   const collecting: (() => Promise<void>)[] = []
   for (const { id, key, name } of seen.done) {
+    if (idOfKey(key) !== id || name.includes('/') || name.includes('\0')) {
+      report.trouble.push(`the site tells of a job ${quoted(name)} that is none of ours`)
+      continue
+    }
     const submitted = readSubmitted(gateway, name)
     if (submitted === undefined || submitted === 'raw' || submitted.hpc.id !== id) {
       await forget(gateway, id, key, name, clean, report)

@@ -74,9 +74,14 @@ function* sentences(issues: readonly z.core.$ZodIssue[]): Generator<Problem> {
   }
 }
 
+/** Nobody reads more at once. */
+const shownProblems = 100
+
 function refusal(file: string, lines: readonly string[]): HpcError {
   const head = `Cannot use the configuration ${quoted(file, 400)}: ${lines.length} problem${lines.length === 1 ? '' : 's'}`
-  return new HpcError('config', [head, ...lines].map((text) => printable(text)).join('\n'), {
+  const more = lines.length - shownProblems
+  const shown = more > 0 ? [...lines.slice(0, shownProblems), `and ${more} more`] : lines
+  return new HpcError('config', [head, ...shown].map((text) => printable(text)).join('\n'), {
     concerns: { path: file },
   })
 }

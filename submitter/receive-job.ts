@@ -57,6 +57,10 @@ export class JobReceiver implements Collector {
   }
 
   result({ result, publishedAt }: { result: ResultRecord; publishedAt: string }): void {
+    if (!isResult(result)) {
+      this.#spoil(new Error('the site sent a result that is none of ours'))
+      return
+    }
     this.record = result
     this.publishedAt = publishedAt
     if (verdictOf(result).status !== 'ok') return
@@ -111,6 +115,10 @@ export class JobReceiver implements Collector {
   }
 
   piece({ file, offset, last }: { file: string; offset: number; last: boolean }, body: Uint8Array): void {
+    if (typeof file !== 'string' || typeof offset !== 'number') {
+      this.#spoil(new Error('the site sent a piece of nothing'))
+      return
+    }
     if (!file.includes('/')) {
       const pieces = this.#streams.get(file) ?? []
       pieces.push(Buffer.from(body))
@@ -212,6 +220,23 @@ export class JobReceiver implements Collector {
   letGo(): void {
     for (const fd of this.#held.splice(0)) this.#gateway.files.os.closeSync(fd)
   }
+}
+
+/** Whether it has the parts we go by: what a site sends is data, and one that is broken is that job's trouble alone. */
+function isResult(result: ResultRecord): boolean {
+  const isMapping = (value: unknown) => typeof value === 'object' && value !== null
+  const isEntry = (entry: { path: unknown }) => isMapping(entry) && typeof entry.path === 'string'
+  const isOutput = (output: OutputEntry) =>
+    isMapping(output) &&
+    [output.files, output.folders].every((list) => Array.isArray(list) && (list as { path: unknown }[]).every(isEntry))
+  return (
+    isMapping(result) &&
+    (result.message === undefined || typeof result.message === 'string') &&
+    Array.isArray(result.missing) &&
+    result.missing.every((name) => typeof name === 'string') &&
+    Array.isArray(result.outputs) &&
+    result.outputs.every(isOutput)
+  )
 }
 
 /** A path inside an output folder, as the other side named it: never out of it. */

@@ -91,14 +91,30 @@ export function knownHostsName(name: HostName): string {
   return name.port === 22 ? host : `[${host}]:${name.port}`
 }
 
-/** OpenSSH's patterns: `*` and `?`, nothing else is special. Case does not matter. */
+/** OpenSSH's patterns: `*` and `?`, nothing else is special. Case does not matter. Takes no longer than both lengths multiplied. */
 export function matchesPattern(pattern: string, text: string): boolean {
-  const expression = pattern
-    .toLowerCase()
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replace(/\?/g, '.')
-  return new RegExp(`^${expression}$`, 's').test(text.toLowerCase())
+  const wanted = [...pattern.toLowerCase()]
+  const given = [...text.toLowerCase()]
+  let at = 0
+  let star = -1
+  let afterStar = 0
+  for (let index = 0; index < given.length; ) {
+    if (wanted[at] === '*') {
+      star = at
+      at += 1
+      afterStar = index
+    } else if (at < wanted.length && (wanted[at] === '?' || wanted[at] === given[index])) {
+      at += 1
+      index += 1
+    } else if (star >= 0) {
+      // the last star takes one more
+      afterStar += 1
+      index = afterStar
+      at = star + 1
+    } else return false
+  }
+  while (wanted[at] === '*') at += 1
+  return at === wanted.length
 }
 
 /** Any pattern of the list matches, and no negated one (`!pattern`) does. */

@@ -47,7 +47,7 @@ interface Line {
 
 /** One line into keyword and words: `Key value`, `Key=value`, quotes around values with spaces, `#` comments. */
 export function parseConfigLine(raw: string): Line | undefined {
-  const match = /^\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+)(.*?)\s*$/.exec(raw)
+  const match = /^([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+)(.*)$/.exec(raw.trim())
   if (match?.[1] === undefined || match[2] === undefined) return undefined
   const words: string[] = []
   for (const part of match[2].matchAll(/"([^"]*)"|(#.*$)|([^\s"]+)/g)) {
