@@ -1,6 +1,7 @@
 /** One target's run: inputs are made, tried and, where they reach new code, kept to make more of. */
 
 import { shapeOf } from '../hostile/tried.ts'
+import { cpuMs } from '../support/cpu-time.ts'
 import { Coverage, type Reached } from './coverage.ts'
 import { found } from './found.ts'
 import { Mutator } from './mutate.ts'
@@ -32,7 +33,7 @@ export interface Limits {
   readonly failures?: number
 }
 
-/** Any input is done with in this time; far more than any takes, as machines have other work. */
+/** Any input is done with in so much time of the processor; far more than any takes. */
 export const slowMs = 2_000
 const enoughFailures = 5
 /** Coverage is asked once for so many inputs; only when there is something new, for each of them. */
@@ -55,16 +56,16 @@ export async function hunt(target: Target, limits: Limits, announce: Announce = 
 
   const attempt = async (input: Buffer): Promise<string | undefined> => {
     announce(input)
-    const began = performance.now()
+    const began = cpuMs()
     try {
       const refusal = await target.run(input)
       if (refusal !== '') refusals.add(shapeOf(refusal))
     } catch (error) {
       return describe(error)
     } finally {
-      slowestMs = Math.max(slowestMs, performance.now() - began)
+      slowestMs = Math.max(slowestMs, cpuMs() - began)
     }
-    const tookMs = performance.now() - began
+    const tookMs = cpuMs() - began
     return tookMs > slowMs ? `took more than ${slowMs} ms` : undefined
   }
   const tryOne = async (input: Buffer): Promise<void> => {

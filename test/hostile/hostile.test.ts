@@ -27,6 +27,7 @@ import { argEnvironment, bindValues, renderTemplate } from '../../contract/templ
 import { slurm } from '../../scheduler/slurm.ts'
 import { parseConfig } from '../../submitter/config.ts'
 import { JobReceiver } from '../../submitter/receive-job.ts'
+import { cpuMs } from '../support/cpu-time.ts'
 import { testGateway } from '../support/gateway.ts'
 import { list, type Ran, World } from '../support/world.ts'
 import { frames, queues, results, resultWith, sent, submissions } from './answers.ts'
@@ -250,7 +251,7 @@ describe('one dropbox with all of them in it', () => {
       assert.ok(!stdout.includes('\u001b'))
     }
     for (const { code, stderr } of ran) assert.equal(code, 0, stderr.slice(-3000))
-    assert.ok(took < 60_000, `${took} ms`)
+    assert.ok(took < 600_000, `${took} ms`)
   })
 
   test('results of any stream text are one YAML document, and the blocks in it are ours', () => {
@@ -293,7 +294,7 @@ describe('configurations', () => {
   for (const [kind, table] of Object.entries(tables)) {
     for (const [name, [text, end]] of Object.entries(table)) {
       test(`${kind}: ${name}`, () => {
-        const began = performance.now()
+        const began = cpuMs()
         let said = ''
         try {
           parseConfig(text, { file: `c.${kind}`, mode: 0o600, dir: '/etc', home: '/root' })
@@ -305,7 +306,7 @@ describe('configurations', () => {
         else assert.match(said, end)
         assert.equal(printable(said.replaceAll('\n', '')), said.replaceAll('\n', ''), 'control characters are shown')
         assert.equal(({} as { polluted?: unknown }).polluted, undefined)
-        assert.ok(performance.now() - began < 5_000, 'it took too long')
+        assert.ok(cpuMs() - began < 5_000, 'it took too long')
         note(kind, name, said.split('\n')[1] ?? said)
       })
     }
