@@ -39,7 +39,9 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   }
   const sessions = new Sessions(() => gateway, nudge)
   let dropbox = await watchDropbox(gateway, nudge)
-  const task = cron.schedule(settings.cron, nudge, { noOverlap: true })
+  const task = cron.schedule(settings.cron, nudge, { noOverlap: true, suppressMissedWarning: true })
+  // we were stopped, or the machine slept: what the clock missed is made up for now
+  task.on('execution:missed', nudge)
   void settings.ended.then(() => {
     ended = true
     nudge()

@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { cli, until, World } from '../support/world.ts'
+import { cli, list, until, World } from '../support/world.ts'
 
 const worlds: World[] = []
 const watchers: ChildProcess[] = []
@@ -26,9 +26,10 @@ async function start(world: World, ...args: string[]): Promise<Watcher> {
   })
   watchers.push(child)
   let log = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    log += chunk.toString('utf8')
-  })
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      log += chunk.toString('utf8')
+    })
   const watcher = { child, log: () => log }
   await until('watch to make its state folder', () => world.has('.hpc'))
   return watcher
@@ -71,6 +72,26 @@ test('HB-38: passes come by the cron expression without any event, one after the
     numbers.map((_, index) => (numbers[0] ?? 0) + index),
   )
   assert.doesNotMatch(watcher.log(), /another pass holds/)
+})
+
+test('P-GW-07: a pass whose time came while watch stood still is made up for, without a word of the clock’s own', async () => {
+  const world = new World()
+  world.template('wait', `#!/bin/sh\nwhile [ ! -e ${world.dir}/go ]; do sleep 0.05; done\n`)
+  const due = new Date(Math.ceil(Date.now() / 1000) * 1000 + 8_000)
+  const at = [due.getSeconds(), due.getMinutes(), due.getHours(), due.getDate(), due.getMonth() + 1, '*'].join(' ')
+  const watcher = await start(world, '--cron', at)
+  world.drop('quiet', 'script: wait\n')
+  const passes = () => [...watcher.log().matchAll(/here: pass \d+ on /g)].length
+  await until('the job to run', () => list(join(world.workspace, 'running')).length > 0)
+  watcher.child.kill('SIGSTOP')
+  const before = passes()
+  await until('its time to be over', () => Date.now() > due.getTime() + 2_000)
+  watcher.child.kill('SIGCONT')
+  await until('another pass', () => passes() > before)
+  writeFileSync(join(world.dir, 'go'), '')
+  await until('the result', () => world.has('quiet.job.finished'))
+  await stop(watcher)
+  assert.doesNotMatch(watcher.log(), /NODE-CRON/i)
 })
 
 test('P-GW-07: a file that takes long to be written in place is served by watch without another event', async () => {
