@@ -25,8 +25,9 @@ export interface Outcome {
   readonly log: string
 }
 
+/** One of them with so little time that its allocations come to their end by themselves, too. */
 const lanes =
-  '{queue: general, memory: 256M, time: 1h, slots: 3}, gpu: {queue: dl, gres: "gpu:v100:1", memory: 256M, time: 1h, slots: 2}'
+  '{queue: general, memory: 256M, time: 1h, slots: 3}, gpu: {queue: dl, gres: "gpu:v100:1", memory: 256M, time: 2m, margin: 5s, slots: 2}'
 
 /** After the last fault: back-off, and allocations that Slurm holds back, take their minutes. */
 const patienceMs = 600_000
@@ -50,10 +51,15 @@ export async function runChaos(seed: number, scale: Scale, { keep = false } = {}
   try {
     await Promise.all([
       inTime(plan.jobs, (planned) => {
-        const { judged, watched, drop } = prepareJob(labs[planned.gateway] as Lab, plan, planned)
+        const { judged, watched, drop, cancel } = prepareJob(labs[planned.gateway] as Lab, plan, planned)
         reader.watch(watched)
         jobs.push(judged)
         drop()
+        if (planned.cancelAfterMs !== undefined)
+          setTimeout(() => {
+            say(`cancelling ${planned.name}`)
+            cancel()
+          }, planned.cancelAfterMs)
         say(`dropped ${planned.name}: ${planned.kind} in ${planned.lane} of gateway ${planned.gateway}`)
       }),
       inTime(plan.faults, (fault) => faults.strike(fault)),

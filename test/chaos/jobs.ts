@@ -2,7 +2,7 @@
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Lab, meetingPlace } from '../cluster/lab.ts'
-import type { Job } from '../judge/evidence.ts'
+import type { End, Job } from '../judge/evidence.ts'
 import type { Watched } from '../judge/reader.ts'
 import { countsItself } from '../judge/run-log.ts'
 import { Chance } from '../simulate/kernel.ts'
@@ -59,7 +59,11 @@ function contentOf(plan: Plan, job: PlannedJob): string {
 const numbers = Array.from({ length: 2000 }, (_, n) => `${n + 1}\n`).join('')
 
 /** Makes the input and what lay at the destination, and says how the job must end; `drop` then drops it. */
-export function prepareJob(lab: Lab, plan: Plan, job: PlannedJob): { judged: Job; watched: Watched; drop: () => void } {
+export function prepareJob(
+  lab: Lab,
+  plan: Plan,
+  job: PlannedJob,
+): { judged: Job; watched: Watched; drop: () => void; cancel: () => void } {
   const { name, kind } = job
   const content = contentOf(plan, job)
   const to = lab.out(name)
@@ -70,6 +74,11 @@ export function prepareJob(lab: Lab, plan: Plan, job: PlannedJob): { judged: Job
     ...(kind === 'several' ? { [tree]: { 'deep/copy': content, name: `${name}\n` } } : {}),
   }
   const out = `${name} out\n`
+  // a job that is cancelled in time leaves all as it was, and an exit code if its script had begun
+  const cancelled = (rc: number | null): End => {
+    const nothing = Object.fromEntries(Object.keys(outputs).map((path) => [path, null]))
+    return { status: 'error', state: 'cancelled', rc, outputs: kind === 'failing' ? outputs : nothing }
+  }
   const shared = { state: 'done', stdout: kind === 'talking' ? numbers + out : out, outputs } as const
   const end =
     kind === 'failing'
@@ -80,8 +89,17 @@ export function prepareJob(lab: Lab, plan: Plan, job: PlannedJob): { judged: Job
   // only its own exit may end a job here, however often the ground is taken from under it
   const text = `script: ${kind}\nargs: {token: ${name}, seconds: ${job.seconds}}\n${maps}${lane}max_attempts: 100\n`
   return {
-    judged: { dropbox: lab.dropbox, name, args: { token: name }, ends: [end] },
+    judged: {
+      dropbox: lab.dropbox,
+      name,
+      args: { token: name },
+      ends: [end, ...(job.cancelAfterMs === undefined ? [] : [null, -15, -9].map(cancelled))],
+      mayNotRun: job.cancelAfterMs !== undefined,
+    },
     watched: { dropbox: lab.dropbox, name, outputs },
     drop: () => lab.drop(name, text),
+    cancel: () => {
+      if (!lab.has(`${name}.job.finished`)) writeFileSync(join(lab.dropbox, `${name}.job.cancel`), '')
+    },
   }
 }

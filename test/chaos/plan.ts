@@ -34,6 +34,8 @@ export interface PlannedJob {
   /** Of its input. */
   readonly bytes: number
   readonly seconds: number
+  /** Its tool changes its mind so long after the drop. */
+  readonly cancelAfterMs?: number
 }
 
 export interface PlannedFault {
@@ -75,6 +77,7 @@ export function planChaos(seed: number, { jobs, seconds, faultEverySeconds, long
       kind,
       bytes: kind === 'large' ? chance.between(500_000, 2_000_000) : chance.between(0, 40_000),
       seconds: kind === 'slow' ? chance.between(2, 6) : chance.between(0, 8) / 10,
+      ...(chance.happens(0.06) ? { cancelAfterMs: chance.between(0, 8_000) } : {}),
     }
   })
   const faults: PlannedFault[] = []
