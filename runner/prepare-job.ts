@@ -60,13 +60,27 @@ async function copyInput(runner: Runner, from: string, to: string, input: { path
   }
 }
 
+/** Between publication and the first attempt a site's cleaner may have come: a script that misses an input would be blamed for it. */
+function checkInputs({ files }: Runner, job: JobRecord, dir: string): void {
+  for (const { path, size } of Object.values(job.inputs)) {
+    if (files.sizeOf(join(dir, path)) === size) continue
+    files.listFresh(dir)
+    const input = files.stat(join(dir, path))
+    if (input === undefined) throw new Error(`its input "${path}" is gone (cleaned away by the site?)`)
+    if (input.size !== size) throw new Error(`its input "${path}" has ${input.size} bytes instead of ${size}`)
+  }
+}
+
 /** A later attempt gets a folder of its own: fresh copies of the inputs, verified, and an empty `output/`. */
 async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): Promise<string> {
   const { files, spool } = runner
   const dir = spool.workDir(job.id, attempt)
   const first = spool.workDir(job.id, 1)
   if (!files.exists(first)) throw new Error(`its folder ${first} is gone (cleaned away by the site?)`)
-  if (attempt === 1) return dir
+  if (attempt === 1) {
+    checkInputs(runner, job, join(dir, 'input'))
+    return dir
+  }
   files.openRights(first)
   files.openRights(join(first, 'input'))
   files.removeTree(dir)

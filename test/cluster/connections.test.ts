@@ -5,10 +5,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, it } from 'node:test'
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts'
-import { publicKeyOf } from '../support/sshd.ts'
 import { list } from '../support/world.ts'
 import { type GatedLab, labWithGate, type Stop, sshSessions, Told } from './faulty-lab.ts'
-import { account, cluster, home, keyFile, Lab, port, theCluster } from './lab.ts'
+import { cluster, Lab, port, theCluster } from './lab.ts'
+import { sshThrough } from './login-node.ts'
 
 const MiB = 1024 * 1024
 /** Above the size from which an upload is resumed. */
@@ -153,10 +153,4 @@ theCluster('connections cut after so many bytes', {}, () => {
 
 function jobsAt(place: Lab): string[] {
   return list(join(place.workspace, 'control'))
-}
-
-/** The cluster's login node on that port, known by its key wherever it is. */
-function sshThrough(at: number, more = ''): string {
-  const key = publicKeyOf(join(home, 'keys/host_ed25519'))
-  return `{type: ssh, host: 127.0.0.1, port: ${at}, user: ${account}, key_file: ${keyFile}, host_key: "${key}", ssh_config: "false"${more === '' ? '' : `, ${more}`}}`
 }

@@ -1,6 +1,6 @@
 /** Runners that are killed, stopped, interrupted, doubled; each job still runs exactly as often as promised. */
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { JobRecord, LaneShape } from '../../contract/spool-records.ts'
@@ -191,6 +191,21 @@ describe('hpc_runner', { concurrency: 2 }, () => {
       await site.drain()
       assert.deepEqual([site.result(job)?.attempt, site.result(job)?.rc], [2, 0])
       assert.equal(lives(Number(site.lines('pids')[0])), false)
+    }))
+
+  test('an input that is gone or cut before the first attempt ends the job with that; the script is not blamed', () =>
+    withSite({}, async (site) => {
+      const spoilt = [
+        await site.publish({ template: sh('true'), inputs: { in: 'content', other: 'x' } }),
+        await site.publish({ template: sh('true'), inputs: { in: 'content' } }),
+      ] as const
+      const whole = await site.publish({ template: sh('true'), inputs: { in: 'content', empty: '' } })
+      rmSync(join(site.spool.workDir(spoilt[0].id, 1), 'input', 'in'))
+      truncateSync(join(site.spool.workDir(spoilt[1].id, 1), 'input', 'in'), 3)
+      await site.drain()
+      assert.match(site.result(spoilt[0])?.message ?? '', /its input "in" is gone \(cleaned away by the site\?\)/)
+      assert.match(site.result(spoilt[1])?.message ?? '', /its input "in" has 3 bytes instead of 7/)
+      assert.equal(site.result(whole)?.rc, 0)
     }))
 
   test('an input that a script changed or replaced by a pipe ends the job at its next attempt, and hangs nobody', () =>

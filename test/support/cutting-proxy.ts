@@ -14,13 +14,14 @@ export interface CuttingProxy {
   stop(): Promise<void>
 }
 
-export async function startCuttingProxy(target: number): Promise<CuttingProxy> {
+/** `target`: a port, or what gives one for each connection. */
+export async function startCuttingProxy(target: number | (() => number)): Promise<CuttingProxy> {
   const passed = { up: 0, down: 0 }
   let rule: { direction: Direction; bytes: number } | undefined
   let cuts = 0
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (client) => {
-    const onward = connect({ port: target, host: '127.0.0.1', noDelay: true })
+    const onward = connect({ port: typeof target === 'number' ? target : target(), host: '127.0.0.1', noDelay: true })
     let open = true
     const join = (from: Socket, to: Socket, direction: Direction) => {
       sockets.add(from)
