@@ -193,12 +193,20 @@ async function ensureLane(
     return decideRunners(situation(answer)).action === 'submit'
   })
   const submitted = done.nativeId === undefined ? [] : [{ nativeId: done.nativeId, state: 'pending' as const }]
+  const trouble = done.trouble ?? failedStarts(health)
   return {
     ...report,
     allocations: [...allocations, ...submitted],
     action: done.action,
-    ...(done.trouble === undefined ? {} : { trouble: done.trouble }),
+    ...(trouble === undefined ? {} : { trouble }),
   }
+}
+
+/** What went wrong with the runner before this one, a node that is not fit, say: told at once, not only when the lane has to wait. */
+function failedStarts(health: LaneHealth | undefined): string | undefined {
+  if (health === undefined || health.failedStarts === 0) return undefined
+  const who = health.failedStarts === 1 ? 'the last runner' : `the last ${health.failedStarts} runners`
+  return `${who} failed to start: ${health.reason}; another one is asked for`
 }
 
 /** An allocation that can never start, for which nothing waits any more, does not stay in the site's queue. */

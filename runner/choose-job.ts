@@ -50,6 +50,17 @@ export function chooseForJob(job: JobRecord, sight: JobSight, laneTimeMs = Numbe
   return { do: 'run', attempt: next, alone: last?.end?.cause === 'died-together', unended }
 }
 
+/**
+ * As `chooseForJob`, by what `look` sees. A script may end between the look at its exit and the look for its processes, and would be
+ * started again: once it is seen to be gone its exit, which its wrapper wrote before, is looked for anew.
+ */
+export function chooseByLook(job: JobRecord, look: () => JobSight, laneTimeMs?: number): Choice {
+  const sight = look()
+  const choice = chooseForJob(job, sight, laneTimeMs)
+  const isFinal = choice.do !== 'run' && choice.do !== 'abort'
+  return isFinal || sight.attempts.length === 0 ? choice : chooseForJob(job, look(), laneTimeMs)
+}
+
 const ownDeaths: ReadonlySet<string> = new Set(['died-alone', 'walltime'])
 const sharedDeaths: ReadonlySet<string> = new Set(['died-together', 'interrupted', 'preempted'])
 

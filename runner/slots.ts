@@ -12,7 +12,7 @@ import { processesMarked } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
 import { type RunningJob, readCancel } from './attend-job.ts'
-import { type Choice, chooseForJob } from './choose-job.ts'
+import { type Choice, chooseByLook } from './choose-job.ts'
 import { type Claimed, dropKey, handOver, type Queue, returnToQueue } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import { recordEnd } from './prepare-job.ts'
@@ -69,7 +69,7 @@ export class Slots {
   #choose(job: JobRecord, stopped = false): Choice {
     const { files, spool, shape } = this.#runner
     const control = spool.control(job.id)
-    const sight = {
+    const look = () => ({
       hasResult: readResult(files, control) !== undefined,
       attempts: readAttempts(files, control),
       hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
@@ -77,8 +77,8 @@ export class Slots {
         !stopped &&
         attempt.bootId === this.#runner.bootId &&
         processesMarked(markName, jobMark(job.id, attempt.attempt)).length > 0,
-    }
-    return chooseForJob(job, sight, shape.timeMs)
+    })
+    return chooseByLook(job, look, shape.timeMs)
   }
 
   async #carryOut(claimed: Claimed, choice: Choice): Promise<void> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { EndCause } from '../../contract/spool-records.ts'
-import { atLimit, chooseForJob, fits, type JobSight } from '../../runner/choose-job.ts'
+import { atLimit, chooseByLook, chooseForJob, fits, type JobSight } from '../../runner/choose-job.ts'
 import { gpusOfSlot, siteEnvironment, visibleGpus } from '../../runner/job-environment.ts'
 import type { Attempt } from '../../spool/attempt.ts'
 import { Site } from '../support/site.ts'
@@ -119,6 +119,20 @@ describe('chooseForJob()', () => {
     assert.deepEqual([choice.do, 'attempt' in choice && choice.attempt], ['abort', 4])
     assert.equal(chooseForJob({ ...job, timeMs: 2000 }, { hasResult: false, attempts: [], ...dead }, 1000).do, 'abort')
   })
+})
+
+test('promise 3: chooseByLook() finishes a job whose script ended between the look at its exit and the look for its processes', () => {
+  const gone = { hasResult: false, hasEnded: () => true, livesHere: () => false }
+  const sights = [[attempt(1)], [attempt(1, { exit: true })]]
+  let looks = 0
+  const look = () => ({ ...gone, attempts: sights[looks++] ?? assert.fail() })
+  assert.deepEqual(chooseByLook(job, look), { do: 'finish', attempt: attempt(1).record, exit })
+  // the last attempt it had: it is not aborted for what it did not do either
+  looks = 0
+  const last = { ...job, maxAttempts: 1 }
+  assert.deepEqual(chooseByLook(last, look), { do: 'finish', attempt: attempt(1).record, exit })
+  // one look is enough for what was never started, which is nearly all
+  assert.equal(chooseByLook(job, () => ({ ...gone, attempts: looks++ === 2 ? [] : assert.fail() })).do, 'run')
 })
 
 test('promise 3: atLimit() counts deaths alone and walltime by max_attempts, the rest by max_interruptions, fences and never started not', () => {

@@ -3,39 +3,12 @@ import assert from 'node:assert/strict'
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import type { JobRecord, LaneShape } from '../../contract/spool-records.ts'
+import type { JobRecord } from '../../contract/spool-records.ts'
 import { cancelJob } from '../../queuer/cancel.ts'
-import { noteDeadRunners, returnKeys } from '../../queuer/repair.ts'
 import { seatedRunners } from '../../spool/seat.ts'
-import { lives, names, Site } from '../support/site.ts'
+import { causes, repair, sh, withSite } from '../support/runner-story.ts'
+import { lives, names } from '../support/site.ts'
 import { until } from '../support/world.ts'
-
-const sh = (text: string) => `#!/bin/sh\n${text}\n`
-
-/** What the queuer does at each look: on this machine a killed runner is provably gone. */
-async function repair(site: Site): Promise<number> {
-  noteDeadRunners({ ...site.queuer, host: hostOf(site) }, site.pass, site.shape.lane, 'local', {
-    certain: false,
-    why: 'not asked',
-  })
-  return returnKeys(site.queuer)
-}
-
-function hostOf(site: Site): string {
-  const [mark] = names(site.lane.runners).filter((name) => !name.endsWith('.end'))
-  return (JSON.parse(readFileSync(site.lane.runner(mark ?? ''), 'utf8')) as { node: string }).node
-}
-
-async function withSite(shape: Partial<LaneShape>, act: (site: Site) => Promise<void>): Promise<void> {
-  const site = new Site(shape)
-  try {
-    await act(site)
-  } finally {
-    await site.end()
-  }
-}
-
-const causes = (site: Site, job: JobRecord) => site.attempts(job).map(({ end }) => end?.cause)
 
 describe('hpc_runner', { concurrency: 2 }, () => {
   test('P-HB-19 promise 4: of two runners forced on a lane one works, each job runs once, the other waits and leaves', () =>
