@@ -123,7 +123,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
     history: [...hpc.history, event(desk, 'ready', `site ${plan.site.name}, lane ${plan.lane.name}`)],
   }
   const holder = reserve(gateway, { id, name }, destinationsOf(reading.description))
-  publishSubmitted(gateway, read.bytes, ready, undefined, 'later')
+  publishSubmitted(gateway, lock, read.bytes, ready, undefined, 'later')
   if (holder !== undefined) return { outcome: 'waiting', why: heldBy(holder), accepted: true }
   const job: JobToSend = {
     hpc: ready,

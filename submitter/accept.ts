@@ -300,7 +300,7 @@ function planAgain(desk: Desk, found: Submitted): { job: JobToSend } | { why: st
   if (!atHome) {
     // its site is no longer in the config: it goes to another, and the old one is told if it ever comes back
     withdrawJob(desk, hpc)
-    publishSubmitted(gateway, original, now)
+    publishSubmitted(gateway, lock, original, now)
   }
   return { job: { hpc: now, original, description, plan: planned, seal: undefined, resumed: true } }
 }

@@ -25,7 +25,13 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   const { hpc, original } = submitted
   const block = blockOf(gateway, submitted, receiver)
   for (const received of receiver.outputs) giveRights(gateway, hpc, received)
-  publishSubmitted(gateway, original, { ...hpc, delivery_began: isoTime(gateway.clock.now()), history: [] }, block)
+  publishSubmitted(
+    gateway,
+    lock,
+    original,
+    { ...hpc, delivery_began: isoTime(gateway.clock.now()), history: [] },
+    block,
+  )
   appendEvents(gateway, [{ event: 'delivering', id: hpc.id, name: hpc.name }], true)
   for (const { temporary, destination } of receiver.outputs) {
     lock.check()

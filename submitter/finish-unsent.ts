@@ -13,14 +13,17 @@ export function submittedMode(hpc: HpcNode): number {
   return (hpc.owner.mode & 0o755) | 0o600
 }
 
+/** A rename in the dropbox: only whoever holds the lock, in the folder that was locked, rewrites a `.submitted`. */
 export function publishSubmitted(
   gateway: Gateway,
+  lock: Lock,
   original: Uint8Array,
   hpc: HpcNode,
   job?: object,
   folder: 'now' | 'later' = 'now',
 ): void {
   const path = jobFile(gateway, hpc.name).submitted
+  lock.check()
   gateway.files.publish(path, renderSubmitted(original, hpc, job), submittedMode(hpc), folder)
 }
 
@@ -47,6 +50,12 @@ export function finishUnsent(
   message: string,
 ): void {
   const history: HistoryEvent[] = [...hpc.history, { state, at: isoTime(gateway.clock.now()), note: message }]
-  publishSubmitted(gateway, original, { ...hpc, history: [] }, unsentBlock(hpc.id, hpc.site, state, message, history))
+  publishSubmitted(
+    gateway,
+    lock,
+    original,
+    { ...hpc, history: [] },
+    unsentBlock(hpc.id, hpc.site, state, message, history),
+  )
   renameToFinished(gateway, lock, hpc)
 }

@@ -4,7 +4,7 @@
  * or a laptop that sleeps costs no lock.
  */
 import { basename, dirname, join } from 'node:path'
-import { HpcError } from '../contract/errors.ts'
+import { HpcError, quoted } from '../contract/errors.ts'
 import type { ObserverTime } from '../contract/spool-records.ts'
 import type { Files } from '../system/files.ts'
 import { errno } from '../system/os.ts'
@@ -109,6 +109,13 @@ async function acquire(gateway: Gateway, name: string, path: string): Promise<Lo
   }
 }
 
+function folderGone(path: string): HpcError {
+  return new HpcError('transient', `Cannot take a lock: the folder ${quoted(path)} is gone`, {
+    hint: 'see that the dropbox is mounted; nothing is lost meanwhile',
+    concerns: { path },
+  })
+}
+
 type Done = (error: unknown, value?: unknown) => void
 
 /**
@@ -127,6 +134,8 @@ function lockFs(files: Files, holder: Holder): object {
     done(null, value)
   }
   const take = (path: string) => {
+    // never made here: where the folder with the marker is gone, something else lies at its place, such as an empty mount point
+    if (!files.exists(dirname(path))) throw folderGone(dirname(path))
     const beside = join(dirname(path), files.temporaryName())
     files.makeFolder(beside)
     try {

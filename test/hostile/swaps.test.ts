@@ -71,7 +71,8 @@ async function delivered(
     const reading = readDescription(text, 'x.job')
     assert.ok(reading.ok)
     const hpc = { id, name: 'x', gateway: 'g', owner: { uid, gid: uid, mode: 0o644 }, history: [] }
-    publishSubmitted(outer.gateway, text, hpc)
+    const lock = { check: () => undefined } as unknown as Lock
+    publishSubmitted(outer.gateway, lock, text, hpc)
     const receiver = new JobReceiver(gateway, hpc, reading.description)
     const entry = { path: kind === 'file' ? '' : 'a', size: content.length, sha256: digest(content), mode: 0o600 }
     const output = { key: 'to', name: 'o', kind, files: [entry], folders: [] }
@@ -81,12 +82,7 @@ async function delivered(
     if (fault === undefined) {
       assert.ok(receiver.isWhole())
       try {
-        deliver(
-          gateway,
-          { check: () => undefined } as unknown as Lock,
-          { hpc, original: text, job: undefined },
-          receiver,
-        )
+        deliver(gateway, lock, { hpc, original: text, job: undefined }, receiver)
       } catch (error) {
         fault = String(error)
         receiver.discard()

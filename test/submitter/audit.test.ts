@@ -5,7 +5,7 @@ import { after, test } from 'node:test'
 import { makeJobId } from '../../contract/spool.ts'
 import { giveUpLost, planAudit } from '../../submitter/audit.ts'
 import { publishSubmitted } from '../../submitter/finish-unsent.ts'
-import { takeLock } from '../../submitter/lock.ts'
+import { type Lock, takeLock } from '../../submitter/lock.ts'
 import { writePending } from '../../submitter/pending.ts'
 import type { HpcNode } from '../../submitter/submitted-file.ts'
 import { testGateway } from '../support/gateway.ts'
@@ -16,6 +16,8 @@ const { gateway, dir } = here
 const site = gateway.config.sites.here ?? assert.fail()
 const never = { failingMs: 0, failures: 0 }
 
+const noLock: Lock = { name: '', check: () => undefined, release: async () => undefined }
+
 function submitted(name: string): HpcNode {
   const hpc: HpcNode = {
     id: makeJobId('host', gateway.uuid()),
@@ -25,7 +27,7 @@ function submitted(name: string): HpcNode {
     site: 'here',
     history: [],
   }
-  publishSubmitted(gateway, Buffer.from('script: true\n'), hpc)
+  publishSubmitted(gateway, noLock, Buffer.from('script: true\n'), hpc)
   return hpc
 }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { publishSubmitted } from '../../submitter/finish-unsent.ts'
 import { type Lock, takeLock, waitForLock } from '../../submitter/lock.ts'
 import { testGateway } from '../support/gateway.ts'
 
@@ -28,6 +29,27 @@ test('takeLock() says who has it, and gives it after its release', async () => {
   await lock.release()
   assert.equal(existsSync(join(folder, 'x.lock')), false)
   await (await taken()).release()
+})
+
+test('takeLock() makes nothing where the folder with the marker is gone', async () => {
+  const lock = await taken()
+  renameSync(folder, `${folder}.away`)
+  try {
+    await assert.rejects(taken(), /the folder ".*\.hpc" is gone/)
+    assert.equal(existsSync(folder), false)
+  } finally {
+    renameSync(`${folder}.away`, folder)
+  }
+  await lock.release()
+})
+
+test('publishSubmitted() writes nothing without its lock', async () => {
+  const old = await taken()
+  await old.release()
+  const owner = { uid: 0, gid: 0, mode: 0o600 }
+  const hpc = { id: 'a', name: 'a', gateway: 'g', owner, history: [] }
+  assert.throws(() => publishSubmitted(gateway, old, Buffer.from('script: a\n'), hpc), /lock "x" was lost/)
+  assert.deepEqual(readdirSync(join(here.dir, 'dropbox')), ['.hpc'])
 })
 
 test('takeLock() takes over at once from a process of this host that has ended, and that one knows', async () => {
