@@ -2,6 +2,9 @@
 
 export const markName = 'HPC_BATCH_JOB'
 
+/** And every launcher of scripts this: it is in the session of the job that it started last, and no process of it. */
+export const launcherMark = 'HPC_BATCH_LAUNCHER'
+
 export function jobMark(id: string, attempt: number): string {
   return `${id}.${attempt}`
 }

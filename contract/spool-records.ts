@@ -49,8 +49,10 @@ export interface AttemptRecord {
   readonly node: string
   readonly bootId: string
   readonly startedAt: string
-  /** The starting machine's forward-only clock, to be compared with what the wrapper writes. */
+  /** The starting machine's forward-only clock, to be compared with what the launcher writes. */
   readonly uptimeMs: number
+  /** The process that starts the script and writes its exit: while it lives on that machine, an exit may still come. */
+  readonly launcher?: { readonly pid: number; readonly startTicks: string }
   /** Set when the number was taken to end the job, not to run it. */
   readonly fence?: 'cancelled' | 'aborted'
   /** With a fence: the sentence for people, so that whoever finds the job can finish it. */

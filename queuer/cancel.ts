@@ -1,14 +1,12 @@
 /** Ending a job that is published: its next attempt number is taken as a fence; a script alive elsewhere is asked to stop. */
 
-import { jobMark, markName } from '../contract/job-mark.ts'
 import type { Answer, Request } from '../contract/protocol.ts'
 import { laneOfRunner } from '../contract/spool.ts'
 import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
-import { type Attempt, openAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { type Attempt, attemptLives, openAttempt, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded } from '../spool/end-file.ts'
 import { finishWithout } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
-import { processesMarked } from '../system/process.ts'
 import { putDone } from './audit.ts'
 import type { Queuer } from './queuer.ts'
 
@@ -23,7 +21,7 @@ function isOver(queuer: Queuer, id: string, last: Attempt | undefined): boolean 
   const { files, spool, clock } = queuer
   if (last.end === undefined && !hasEnded(files, spool.lane(laneOfRunner(record.runner)), record.runner)) return false
   // a script that outlived its runner on this machine is ended by the runner that adopts it
-  return record.bootId !== clock.uptime().bootId || processesMarked(markName, jobMark(id, last.number)).length === 0
+  return !attemptLives(id, record, clock.uptime().bootId)
 }
 
 export function cancelJob(queuer: Queuer, request: Cancel): How {

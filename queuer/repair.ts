@@ -1,15 +1,14 @@
 /** Keys of runners that have ended or are proven dead go back to where they belong; that counts as work. */
 import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
-import { jobMark, markName } from '../contract/job-mark.ts'
 import { idOfKey, keysIn, laneOfRunner, parseIdentity } from '../contract/spool.ts'
 import type { JobRecord, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
 import type { Allocation, Answer } from '../scheduler/scheduler.ts'
-import { type Attempt, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { type Attempt, attemptLives, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded, runnerEnd } from '../spool/end-file.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
-import { isAlive, processesMarked } from '../system/process.ts'
+import { isAlive } from '../system/process.ts'
 import { lookAtRunner, type RunnerSight } from './decide-runners.ts'
 import { type KnownRunner, readRunners } from './lane-files.ts'
 import { observerOf, type Pass, type Queuer } from './queuer.ts'
@@ -135,8 +134,7 @@ async function returnKey(
   }
   const open = openAttemptOf(attempts, runner)
   if (open?.record !== undefined) {
-    const here = queuer.clock.uptime().bootId
-    if (open.record.bootId === here && processesMarked(markName, jobMark(id, open.number)).length > 0) {
+    if (attemptLives(id, open.record, queuer.clock.uptime().bootId)) {
       // the script outlived its runner on this very machine: its exit counts. The next runner adopts it, which is sure to be here too
       // only where there is no scheduler; else it is let finish.
       if (files.readJson<LaneShape>(spool.lane(lane).shape)?.scheduler !== 'local') return false

@@ -4,7 +4,7 @@ import { type Exit, parseExitFile } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
 import { renderDuration } from '../contract/units.ts'
-import { isLatestAttempt } from '../spool/attempt.ts'
+import { isLatestAttempt, launcherLives } from '../spool/attempt.ts'
 import { type Ended, finishAttempt } from '../spool/finish.ts'
 import { groupLives, processesMarked } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
@@ -38,8 +38,8 @@ export interface RunningJob {
 
 export interface Script {
   readonly ended: Promise<unknown>
-  /** The session of its wrapper, when we started it. */
-  readonly session: number | undefined
+  /** When it is ours. */
+  readonly launcher: { readonly pid: number; readonly session: number } | undefined
 }
 
 export function attend(runner: Runner, claimed: Claimed, attempt: AttemptRecord, script: Script): RunningJob {
@@ -115,11 +115,21 @@ class AttendedJob {
 
   /** A counted exit would make our killing look like the script's own end. */
   #stopUntold(): void {
-    this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#script.session)
+    this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#launcher(), this.#session)
   }
 
   #stop(grace: number): void {
-    this.#stopping = stopProcesses(this.#runner.clock, this.#mark, grace, this.#script.session)
+    this.#stopping = stopProcesses(this.#runner.clock, this.#mark, grace, this.#session, () => this.#over)
+  }
+
+  get #session(): number | undefined {
+    return this.#script.launcher?.session
+  }
+
+  /** Ours, or that of an adopted script while it lives. */
+  #launcher(): number | undefined {
+    if (this.#script.launcher !== undefined) return this.#script.launcher.pid
+    return launcherLives(this.#attempt, this.#runner.bootId) ? this.#attempt.launcher?.pid : undefined
   }
 
   #exit(): Exit | undefined {
@@ -196,9 +206,10 @@ class AttendedJob {
   /** What goes on writing after the script's end is ended before the outputs are read; of a short script, only when it shows at once. */
   async #endLeftovers(exit: Exit | undefined): Promise<void> {
     const { clock } = this.#runner
-    const { session } = this.#script
+    const session = this.#session
+    const group = exit?.group
     const suspicious = exit === undefined || this.#interruptedBy !== undefined || this.#endedByUs !== undefined
-    const shows = session === undefined || groupLives(session) || this.#ranMs() > worthAWalkMs
+    const shows = group === undefined || groupLives(group) || this.#ranMs() > worthAWalkMs
     if (!suspicious && !(shows && processesMarked(markName, this.#mark, session).length > 0)) return
     await stopProcesses(clock, this.#mark, hurriedGraceMs, session)
   }

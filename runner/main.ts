@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
-import { wrapperText } from '../contract/exit-file.ts'
+import { launcherFile, launcherText } from '../contract/launcher.ts'
 import { makeRunnerId, spoolAt } from '../contract/spool.ts'
 import type { LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
 import { isoTime, realClock } from '../system/clock.ts'
@@ -15,9 +15,10 @@ import { identifyProcess, runCommand } from '../system/process.ts'
 import { drain } from './drain.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { siteEnvironment, visibleGpus } from './job-environment.ts'
+import { Launchers } from './launchers.ts'
 import type { Runner } from './runner.ts'
 import { Slots } from './slots.ts'
-import { Leftovers, wrapperName } from './stop-processes.ts'
+import { Leftovers } from './stop-processes.ts'
 
 const usage = `hpc_runner: runs the jobs of one lane inside an allocation, started by hpc_queuer's batch script.
 usage: hpc_runner --workspace FOLDER --lane LANE --nonce NONCE [--native-id ID] [--restart N] [--debug] [IDENTITY]`
@@ -37,10 +38,10 @@ function endsAtMs(shape: LaneShape, nowMs: number, wallMs: number): number {
   return nowMs + Math.min(shape.timeMs, Math.max(0, told))
 }
 
-/** Runners of several versions may share the lane: each has the wrapper it was built with. */
-function ensureWrapper(files: Files, dir: string): string {
-  const path = join(dir, `${wrapperName}${sha256(wrapperText).slice(0, 8)}.sh`)
-  if (files.readText(path) !== wrapperText) files.publish(path, wrapperText)
+/** Runners of several versions may share the lane: each has the launcher it was built with. */
+function ensureLauncher(files: Files, dir: string): string {
+  const path = join(dir, `${launcherFile}${sha256(launcherText).slice(0, 8)}.sh`)
+  if (files.readText(path) !== launcherText) files.publish(path, launcherText)
   return path
 }
 
@@ -73,7 +74,7 @@ async function main(): Promise<number> {
     shape,
     id,
     nonce,
-    wrapper: ensureWrapper(files, lane.dir),
+    launchers: new Launchers(ensureLauncher(files, lane.dir), process.env),
     node: hostname(),
     bootId,
     uuid: randomUUID,

@@ -1,6 +1,5 @@
 /** Before a script is spawned: its attempt's number, its folder, its text. */
 import { join } from 'node:path'
-import { renderJob } from '../contract/render-job.ts'
 import type { AttemptRecord, EndCause, JobRecord } from '../contract/spool-records.ts'
 import { endAttempt, openAttempt } from '../spool/attempt.ts'
 import { openRegular } from '../spool/outputs.ts'
@@ -14,6 +13,7 @@ export function takeAttempt(
   runner: Runner,
   job: JobRecord,
   attempt: number,
+  launcher?: { readonly pid: number; readonly startTicks: string },
   fence?: { readonly fence: 'cancelled' | 'aborted'; readonly why: string },
 ): AttemptRecord | undefined {
   const { clock } = runner
@@ -25,6 +25,7 @@ export function takeAttempt(
     bootId: runner.bootId,
     startedAt: isoTime(clock.now()),
     uptimeMs: clock.uptime().ms,
+    ...(launcher === undefined ? {} : { launcher: { pid: launcher.pid, startTicks: launcher.startTicks } }),
     ...fence,
   }
   return openAttempt(runner.files, runner.spool.control(job.id), record) ? record : undefined
@@ -72,14 +73,14 @@ function checkInputs({ files }: Runner, job: JobRecord, dir: string): void {
 }
 
 /** A later attempt gets a folder of its own: fresh copies of the inputs, verified, and an empty `output/`. */
-async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): Promise<string> {
+async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): Promise<void> {
   const { files, spool } = runner
   const dir = spool.workDir(job.id, attempt)
   const first = spool.workDir(job.id, 1)
   if (!files.exists(first)) throw new Error(`its folder ${first} is gone (cleaned away by the site?)`)
   if (attempt === 1) {
     checkInputs(runner, job, join(dir, 'input'))
-    return dir
+    return
   }
   files.openRights(first)
   files.openRights(join(first, 'input'))
@@ -91,18 +92,10 @@ async function prepareFolder(runner: Runner, job: JobRecord, attempt: number): P
     await copyInput(runner, join(first, 'input', input.path), join(dir, 'input', input.path), input)
     if (!outputs.has(input.path)) files.os.symlinkSync(join('input', input.path), join(dir, input.path))
   }
-  return dir
-}
-
-export interface Prepared {
-  readonly workDir: string
-  readonly environment: Readonly<Record<string, string>>
 }
 
 /** Makes the folder and writes the script; not synced, as no crash leaves an attempt that would go on with it. */
-export async function prepareJob(runner: Runner, job: JobRecord, attempt: number): Promise<Prepared> {
-  const workDir = await prepareFolder(runner, job, attempt)
-  const { script, environment } = renderJob(job, runner.shape.name, workDir)
+export async function prepareJob(runner: Runner, job: JobRecord, attempt: number, script: string): Promise<void> {
+  await prepareFolder(runner, job, attempt)
   runner.files.replace(runner.spool.control(job.id).script(attempt), script, 0o700)
-  return { workDir, environment }
 }

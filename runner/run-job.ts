@@ -1,15 +1,19 @@
-/** One attempt of one job: number taken, folder ready, script rendered, wrapper spawned. `attend-job.ts` sees it through. */
+/** One attempt of one job: number taken, folder ready, script rendered, a launcher told to start it. `attend-job.ts` sees it through. */
 import { describeError } from '../contract/errors.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
-import type { AttemptRecord } from '../contract/spool-records.ts'
+import type { ScriptStart } from '../contract/launcher.ts'
+import { renderJob } from '../contract/render-job.ts'
+import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
+import { attemptLives } from '../spool/attempt.ts'
 import { type Ended, finishWithout } from '../spool/finish.ts'
 import { errno } from '../system/os.ts'
-import { processesMarked, startDetached } from '../system/process.ts'
+import type { Launcher } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { attend, type RunningJob } from './attend-job.ts'
 import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
-import { fittingEnvironment, gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
-import { type Prepared, prepareJob, recordEnd, takeAttempt } from './prepare-job.ts'
+import { fittingEnvironment } from './job-environment.ts'
+import { startEnvironment } from './launchers.ts'
+import { prepareJob, recordEnd, takeAttempt } from './prepare-job.ts'
 import type { Runner } from './runner.ts'
 
 const watchMs = 500
@@ -26,6 +30,30 @@ function refuseStart(runner: Runner, claimed: Claimed, record: AttemptRecord, wh
   handOver(runner, claimed)
 }
 
+interface Rendered {
+  readonly script: string
+  readonly start: ScriptStart
+  /** Values that must be in the launcher's own environment. */
+  readonly heavy: Record<string, string> | undefined
+}
+
+function render(runner: Runner, job: JobRecord, attempt: number): Rendered {
+  const control = runner.spool.control(job.id)
+  const workDir = runner.spool.workDir(job.id, attempt)
+  const { script, environment } = renderJob(job, runner.shape.name, workDir)
+  const { light, heavy } = startEnvironment(runner.environment, fittingEnvironment(environment))
+  const start: ScriptStart = {
+    script: control.script(attempt),
+    shell: script.startsWith('#!') ? undefined : '/bin/sh',
+    workDir,
+    stdout: control.stdout(attempt),
+    stderr: control.stderr(attempt),
+    exit: control.exit(attempt),
+    environment: { ...light, [markName]: jobMark(job.id, attempt) },
+  }
+  return { script, start, heavy }
+}
+
 /** Starts a job in a slot. Undefined when it came to its end, or to somebody else, without being started. */
 export async function startJob(
   runner: Runner,
@@ -35,62 +63,43 @@ export async function startJob(
   slots: number,
 ): Promise<RunningJob | undefined> {
   const { job } = claimed
-  const record = takeAttempt(runner, job, attempt)
-  if (record === undefined) {
-    dropKey(runner, claimed)
-    return undefined
-  }
-  let prepared: Prepared
+  let rendered: Rendered | undefined
+  let launcher: Launcher | undefined
+  let failure: { readonly what: string; readonly error: unknown } | undefined
   try {
-    prepared = await prepareJob(runner, job, attempt)
+    rendered = render(runner, job, attempt)
   } catch (error) {
-    refuseStart(runner, claimed, record, 'prepared', error)
-    return undefined
+    failure = { what: 'prepared', error }
   }
-  const wrapper = startWrapper(runner, claimed, attempt, prepared, slot, slots)
-  if (wrapper.pid === undefined) {
-    const error = await wrapper.ended
+  try {
+    if (rendered !== undefined) launcher = await runner.launchers.take(slot, slots, rendered.heavy)
+  } catch (error) {
     const tooLong = errno(error) === 'E2BIG' ? new Error('its values are too long for an environment') : error
-    refuseStart(runner, claimed, record, 'started', tooLong)
+    failure = { what: 'started', error: tooLong }
+  }
+  const record = takeAttempt(runner, job, attempt, launcher)
+  try {
+    if (record !== undefined && rendered !== undefined) await prepareJob(runner, job, attempt, rendered.script)
+  } catch (error) {
+    failure ??= { what: 'prepared', error }
+  }
+  if (record === undefined || rendered === undefined || launcher === undefined || failure !== undefined) {
+    if (launcher !== undefined) runner.launchers.giveBack(slot, launcher)
+    if (record === undefined) dropKey(runner, claimed)
+    else refuseStart(runner, claimed, record, failure?.what ?? 'started', failure?.error)
     return undefined
   }
-  return attend(runner, claimed, record, { ended: wrapper.ended, session: wrapper.pid })
-}
-
-function startWrapper(
-  runner: Runner,
-  claimed: Claimed,
-  attempt: number,
-  { workDir, environment }: Prepared,
-  slot: number,
-  slots: number,
-) {
-  const control = runner.spool.control(claimed.id)
-  const gpus = gpusOfSlot(visibleGpus(runner.environment), slots, slot)
-  return startDetached(
-    [
-      '/bin/sh',
-      runner.wrapper,
-      control.script(attempt),
-      workDir,
-      control.stdout(attempt),
-      control.stderr(attempt),
-      control.exit(attempt),
-    ],
-    {
-      ...siteEnvironment(runner.environment),
-      ...(slots > 1 && gpus.length > 0 ? { CUDA_VISIBLE_DEVICES: gpus.join(',') } : {}),
-      ...fittingEnvironment(environment),
-      [markName]: jobMark(claimed.id, attempt),
-    },
-  )
+  const own = launcher
+  own.load(rendered.start)
+  const running = attend(runner, claimed, record, { ended: own.go(), launcher: own })
+  void running.vacated.then(() => runner.launchers.giveBack(slot, own))
+  return running
 }
 
 /** Goes on with a script that outlived its runner on this machine: its end is awaited and counts. */
 export function adoptJob(runner: Runner, claimed: Claimed, record: AttemptRecord): RunningJob {
-  const mark = jobMark(claimed.id, record.attempt)
   const gone = async () => {
-    while (processesMarked(markName, mark).length > 0) await runner.clock.sleep(watchMs)
+    while (attemptLives(claimed.id, record, runner.bootId)) await runner.clock.sleep(watchMs)
   }
-  return attend(runner, claimed, record, { ended: gone(), session: undefined })
+  return attend(runner, claimed, record, { ended: gone(), launcher: undefined })
 }

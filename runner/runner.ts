@@ -4,6 +4,7 @@ import type { LaneShape } from '../contract/spool-records.ts'
 import type { Clock } from '../system/clock.ts'
 import type { Files } from '../system/files.ts'
 import type { Log } from '../system/logger.ts'
+import type { Launchers } from './launchers.ts'
 import type { Leftovers } from './stop-processes.ts'
 
 export interface Runner {
@@ -16,8 +17,7 @@ export interface Runner {
   /** Runner id: lane, native id, restart count, nonce. */
   readonly id: string
   readonly nonce: string
-  /** The file of the shell that owns a script. */
-  readonly wrapper: string
+  readonly launchers: Launchers
   readonly node: string
   readonly bootId: string
   readonly uuid: () => string

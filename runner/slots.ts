@@ -1,14 +1,13 @@
 /** The jobs at work in this allocation, side by side in `slots` places. */
 
 import { describeError } from '../contract/errors.ts'
-import { jobMark, markName } from '../contract/job-mark.ts'
+import { jobMark } from '../contract/job-mark.ts'
 import { laneOfRunner } from '../contract/spool.ts'
-import type { EndCause, JobRecord } from '../contract/spool-records.ts'
-import { readAttempts, readResult } from '../spool/attempt.ts'
+import type { AttemptRecord, EndCause, JobRecord } from '../contract/spool-records.ts'
+import { attemptLives, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded } from '../spool/end-file.ts'
 import { finishAttempt, finishFenced } from '../spool/finish.ts'
 import { lastWords } from '../spool/last-words.ts'
-import { processesMarked } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
 import { type RunningJob, readCancel } from './attend-job.ts'
@@ -73,10 +72,7 @@ export class Slots {
       hasResult: readResult(files, control) !== undefined,
       attempts: readAttempts(files, control),
       hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
-      livesHere: (attempt: { bootId: string; attempt: number }) =>
-        !stopped &&
-        attempt.bootId === this.#runner.bootId &&
-        processesMarked(markName, jobMark(job.id, attempt.attempt)).length > 0,
+      livesHere: (attempt: AttemptRecord) => !stopped && attemptLives(job.id, attempt, this.#runner.bootId),
     })
     return chooseByLook(job, look, shape.timeMs)
   }

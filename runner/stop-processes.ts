@@ -1,6 +1,7 @@
 /** Ending a script and everything it started, whatever session it moved to: TERM, a grace, KILL, by the mark in the environment. */
 import { basename } from 'node:path'
 import { markName } from '../contract/job-mark.ts'
+import { launcherFile } from '../contract/launcher.ts'
 import type { Clock } from '../system/clock.ts'
 import { commandLine, processesCarrying, processesMarked, signal } from '../system/process.ts'
 
@@ -8,32 +9,49 @@ const pollMs = 50
 /** Rounds of KILL in which the wrapper is spared: when all else is gone it writes the exit and ends by itself. */
 const sparingRounds = 20
 
-/** How the wrapper's file is called; the first word after the shell in its command line. */
-export const wrapperName = 'job-wrapper.'
-
+/** A runner of an earlier version had a shell of this kind for each script, which carries the mark. */
 function isWrapper(pid: number): boolean {
-  return basename(commandLine(pid)[1] ?? '').startsWith(wrapperName)
+  return basename(commandLine(pid)[1] ?? '').startsWith(launcherFile)
 }
 
-/** True when nothing of the job lives any more. `session` is the wrapper's, when we started it. */
-export async function stopProcesses(clock: Clock, mark: string, graceMs: number, session?: number): Promise<boolean> {
+/**
+ * True when nothing of the job lives any more. `session` is its launcher's, when we started it; a script that the launcher was told of
+ * a moment ago, and has not started yet, is not `over`.
+ */
+export async function stopProcesses(
+  clock: Clock,
+  mark: string,
+  graceMs: number,
+  session?: number,
+  over: () => boolean = () => true,
+): Promise<boolean> {
   const left = () => processesMarked(markName, mark, session)
-  for (const pid of left()) signal(pid, 'SIGTERM')
+  let told = false
   for (let waited = 0; waited < graceMs; waited += pollMs) {
-    if (left().length === 0) return true
+    const pids = left()
+    if (pids.length === 0 && over()) return true
+    if (!told) for (const pid of pids) signal(pid, 'SIGTERM')
+    told ||= pids.length > 0
     await clock.sleep(pollMs)
   }
   for (let round = 0; round < 2 * sparingRounds; round++) {
     const pids = left()
-    if (pids.length === 0) return true
+    if (pids.length === 0 && over()) return true
     for (const pid of pids) if (round > sparingRounds || !isWrapper(pid)) signal(pid, 'SIGKILL')
     await clock.sleep(pollMs)
   }
   return left().length === 0
 }
 
-/** Ends the wrapper before its script, so that no exit is written: the script's end is to count for nothing. */
-export function stopUntold(clock: Clock, mark: string, graceMs: number, session?: number): Promise<boolean> {
+/** Ends the launcher before its script, so that no exit is written: the script's end is to count for nothing. */
+export function stopUntold(
+  clock: Clock,
+  mark: string,
+  graceMs: number,
+  launcher?: number,
+  session?: number,
+): Promise<boolean> {
+  if (launcher !== undefined) signal(launcher, 'SIGKILL')
   for (const pid of processesMarked(markName, mark, session)) if (isWrapper(pid)) signal(pid, 'SIGKILL')
   return stopProcesses(clock, mark, graceMs, session)
 }

@@ -4,11 +4,13 @@
  */
 import { join } from 'node:path'
 import { type Exit, parseExitFile } from '../contract/exit-file.ts'
+import { jobMark, markName } from '../contract/job-mark.ts'
 import type { ControlPaths } from '../contract/spool.ts'
 import type { AttemptEnd, AttemptRecord, AttemptSummary, EndCause, ResultRecord } from '../contract/spool-records.ts'
 import type { Files } from '../system/files.ts'
 import { claimNumber, numbersIn } from '../system/numbered-file.ts'
 import { errno } from '../system/os.ts'
+import { isAlive, processesMarked } from '../system/process.ts'
 import { readEnd } from './end-file.ts'
 
 export interface Attempt {
@@ -27,6 +29,21 @@ export function readAttempts(files: Files, control: ControlPaths): Attempt[] {
     end: readEnd<AttemptEnd>(files, control.attemptEnd(number), { cause: 'died-alone', at: '', by: '' }),
     exit: parseExitFile(files.readText(control.exit(number))),
   }))
+}
+
+/**
+ * Whether anything of an attempt lives on this machine: its script, or the launcher that has yet to write the exit. A launcher whose
+ * runner is gone sees its last script through, and ends.
+ */
+export function attemptLives(id: string, record: AttemptRecord, bootId: string): boolean {
+  return (
+    record.bootId === bootId &&
+    (launcherLives(record, bootId) || processesMarked(markName, jobMark(id, record.attempt)).length > 0)
+  )
+}
+
+export function launcherLives({ launcher, bootId }: AttemptRecord, here: string): boolean {
+  return launcher !== undefined && isAlive({ ...launcher, bootId }, here)
 }
 
 /** Ends that came from outside the script. */

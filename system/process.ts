@@ -1,6 +1,9 @@
 /** Starting other programs and knowing which processes live. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import type { Duplex } from 'node:stream'
+import { launcherMark } from '../contract/job-mark.ts'
+import { goText, renderLoad, type ScriptStart } from '../contract/launcher.ts'
 import type { Command, Reply } from '../scheduler/scheduler.ts'
 import { errno } from './os.ts'
 
@@ -82,25 +85,66 @@ export function runCommand(command: Command, timeoutMs: number, env: 'added' | '
   })
 }
 
-export interface Detached {
-  /** The pid, which is the number of its session too; undefined when it could not be started. */
-  readonly pid: number | undefined
-  /** Settles when it has ended, with the error that kept it from starting, if one did. */
-  readonly ended: Promise<Error | undefined>
+/** Starts scripts one after the other, and outlives us; see `contract/launcher.ts`. */
+export interface Launcher {
+  readonly pid: number
+  readonly startTicks: string
+  /** Of all its scripts. */
+  readonly session: number
+  readonly gone: Promise<void>
+  /** Makes a script ready, beside the one that runs; it does not run yet. */
+  load(start: ScriptStart): void
+  /** Runs what is ready. Settles when the script has ended and its exit is written, or the launcher is gone. */
+  go(): Promise<void>
+  /** It starts no more scripts, and ends. */
+  end(): void
 }
 
-/** Starts a program in a session of its own, with no streams of ours. Never throws. */
-export function startDetached(argv: readonly [string, ...string[]], env: Readonly<Record<string, string>>): Detached {
-  const [program, ...args] = argv
-  try {
-    const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env })
-    const ended = new Promise<Error | undefined>((resolve) => {
-      child.once('exit', () => resolve(undefined))
-      child.once('error', resolve)
+/** Starts a launcher from its file, in a session of its own. */
+export async function startLauncher(file: string, env: Readonly<Record<string, string>>): Promise<Launcher> {
+  const child = spawn('/bin/bash', [file], {
+    detached: true,
+    // one stream both ways, and none of the first three: Node would close that when the shell which starts the launcher has ended
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    cwd: '/',
+    env: { ...env, [launcherMark]: '1' },
+  })
+  const stream = child.stdio[3] as Duplex
+  let isGone = false
+  let report: (text: string) => void = () => undefined
+  const gone = new Promise<void>((resolve) => {
+    stream.once('close', () => {
+      isGone = true
+      report('')
+      resolve()
     })
-    return { pid: child.pid, ended }
-  } catch (error) {
-    return { pid: undefined, ended: Promise.resolve(error instanceof Error ? error : new Error(String(error))) }
+  })
+  // a write to one that has gone
+  stream.on('error', () => undefined)
+  stream.on('data', (chunk: Buffer) => report(chunk.toString('latin1')))
+  const pid = await new Promise<number>((resolve, reject) => {
+    let said = ''
+    child.once('error', reject)
+    report = (text) => {
+      said += text
+      if (text === '') reject(new Error('bash ended without a word'))
+      else if (said.endsWith('\n')) resolve(Number(said))
+    }
+  })
+  return {
+    pid,
+    startTicks: statFields(pid)?.[19] ?? '',
+    session: child.pid ?? pid,
+    gone,
+    load: (start) => void stream.write(renderLoad(start)),
+    go: () => {
+      const end = new Promise<void>((resolve) => {
+        report = () => resolve()
+      })
+      stream.write(goText)
+      return isGone ? Promise.resolve() : end
+    },
+    end: () => void stream.end(),
   }
 }
 
@@ -146,7 +190,7 @@ function carries(environment: Buffer, mark: Buffer): boolean {
 /**
  * Pids of living processes whose environment holds `NAME=value`, by value: children that left their session carry it still. So does
  * whoever shares a session with one of them: a container's own processes may have been given an empty environment. One walk over /proc
- * for all values. A session that is ours to know is named in `sessions`.
+ * for all values. A session that is ours to know is named in `sessions`. Its launcher is none of them.
  */
 export function processesCarrying(
   name: string,
@@ -155,6 +199,7 @@ export function processesCarrying(
 ): Map<string, number[]> {
   const marks = [...values].map((value) => ({ value, mark: Buffer.from(`${name}=${value}\0`) }))
   const prefix = Buffer.from(`${name}=`)
+  const launcherPrefix = Buffer.from(`${launcherMark}=`)
   const owners = new Map<string, string>()
   for (const [value, session] of sessions) if (session !== undefined) owners.set(String(session), value)
   const found = new Map<string, Found[]>(marks.map(({ value }) => [value, []]))
@@ -173,8 +218,10 @@ export function processesCarrying(
     const fields = statFields(pid)
     if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') continue
     const one = { pid, session: fields[3] ?? '' }
+    const isMarked = environment?.includes(prefix) === true
+    if (!isMarked && environment?.includes(launcherPrefix) === true) continue
     const marked =
-      environment?.includes(prefix) === true ? marks.find(({ mark }) => carries(environment, mark)) : undefined
+      environment !== undefined && isMarked ? marks.find(({ mark }) => carries(environment, mark)) : undefined
     if (marked === undefined) unmarked.push(one)
     else {
       found.get(marked.value)?.push(one)

@@ -99,11 +99,14 @@ describe('hpc_runner', { concurrency: 2 }, () => {
   test('P-HB-21 promise 3: a job that dies with its runner max_attempts times is aborted, naming node, allocation and its last lines', () =>
     withSite({}, async (site) => {
       const job = await site.publish({
-        template: sh(`echo "step one"; echo "Bus error" >&2; kill -9 $(ps -o ppid= -p $PPID); kill -9 0`),
+        template: sh(
+          `echo "step one"; echo "Bus error" >&2; until kill -9 $(cat ${site.dir}/runner); do sleep 0.02; done; kill -9 $PPID 0`,
+        ),
         maxAttempts: 2,
       })
       for (let attempt = 1; attempt <= 2; attempt++) {
         const runner = site.startRunner()
+        writeFileSync(join(site.dir, 'runner'), `${runner.pid}`)
         await runner.ended
         await repair(site)
         assert.equal(site.result(job), undefined)
@@ -184,7 +187,10 @@ describe('hpc_runner', { concurrency: 2 }, () => {
   test('an input that a script changed or replaced by a pipe ends the job at its next attempt, and hangs nobody', () =>
     withSite({}, async (site) => {
       const spoil = (how: string, name: string) =>
-        site.publish({ template: sh(`${how}; echo x >${site.dir}/${name}; kill -9 0`), inputs: { in: 'content' } })
+        site.publish({
+          template: sh(`${how}; echo x >${site.dir}/${name}; kill -9 $PPID 0`),
+          inputs: { in: 'content' },
+        })
       const changed = await spoil('echo more >>input/in', 'a')
       const piped = await spoil('rm input/in; mkfifo input/in', 'b')
       const removed = await spoil('rm -rf input', 'c')

@@ -31,8 +31,9 @@ describe('hpc_runner with scripts of every kind', () => {
     await add('terminated itself', sh('kill -TERM $$; sleep 5'))
     await add('exit 137', sh('exit 137'))
     await add('exit 255', sh('exit 255'))
-    await add('kills its group', sh('kill -9 0'), { maxAttempts: 1 })
-    await add('after the group killer', sh('echo fine'))
+    await add('kills its group', sh('kill -9 0'))
+    await add('kills its launcher', sh('kill -9 $PPID 0'), { maxAttempts: 1 })
+    await add('after the launcher was killed', sh('echo fine'))
     await add('background', sh(`sleep 300 & echo $! >${site.dir}/background`))
     await add('background in its own session', sh(`setsid sleep 300 & echo $! >${site.dir}/setsid; sleep 0.4`))
     await add(
@@ -76,7 +77,7 @@ describe('hpc_runner with scripts of every kind', () => {
     )
     assert.equal(site.done().length, Object.keys(jobs).length)
     assert.equal(site.stdout(jobs.last as JobRecord), `${site.spool.workDir(jobs.last?.id ?? '', 1)}\n0077\ndone\n`)
-    assert.equal(result('after the group killer').rc, 0)
+    assert.equal(result('after the launcher was killed').rc, 0)
   })
 
   test('P-HB-20: a script without a first line is run by the shell, one without its interpreter ends with 127', () => {
@@ -88,13 +89,15 @@ describe('hpc_runner with scripts of every kind', () => {
 
   test('HB-25: a signal is a negative rc, an exit code is itself', () => {
     assert.deepEqual(
-      ['killed', 'terminated itself', 'exit 137', 'exit 255', 'streams closed'].map((name) => result(name).rc),
-      [-9, -15, 137, 255, 4],
+      ['killed', 'kills its group', 'terminated itself', 'exit 137', 'exit 255', 'streams closed'].map(
+        (name) => result(name).rc,
+      ),
+      [-9, -9, -15, 137, 255, 4],
     )
   })
 
-  test('P-AR-05: a script that took its wrapper along has no exit code and never counts as a success', () => {
-    const { state, rc, message } = result('kills its group')
+  test('P-AR-05: a script that took its launcher along has no exit code and never counts as a success', () => {
+    const { state, rc, message } = result('kills its launcher')
     assert.deepEqual([state, rc], ['aborted', null])
     assert.match(
       message ?? '',

@@ -1,4 +1,5 @@
 /** The site: its nodes, the scripts on them, and a Slurm that keeps the books and answers as the real one does, or lies as it does. */
+import type { ScriptStart } from '../../contract/launcher.ts'
 import type { Command, Reply } from '../../scheduler/scheduler.ts'
 import type { Disk } from './disk.ts'
 import type { Chance, Kernel } from './kernel.ts'
@@ -220,24 +221,88 @@ export class Cluster {
   }
 
   #end(allocation: Allocation): void {
-    // wrappers before their scripts: nothing is told of a death that took all at once
-    const members = [...allocation.members].sort((a, b) => Number(b.session === b.pid) - Number(a.session === a.pid))
+    // launchers before their scripts: nothing is told of a death that took all at once
+    const members = [...allocation.members].sort((a, b) => Number(b.mark === undefined) - Number(a.mark === undefined))
     for (const member of members) member.signal('SIGKILL')
     allocation.members.clear()
   }
 
   // ------------------------------------------------------------ scripts
 
-  /** What the wrapper and its script do, from the text of the script as it was rendered. */
-  startScript(runner: Task, argv: readonly string[], env: Readonly<Record<string, string>>) {
-    const [, , script = '', workDir = '', stdout = '', stderr = '', exitFile = ''] = argv
+  /** What a launcher does: scripts one after the other, each to its end and its exit told, though the runner be gone; then its own end. */
+  async startLauncher(runner: Task, file: string) {
     const { machine } = runner
     const allocation = [...this.allocations.values()].find((one) => one.runner === runner)
     if (allocation === undefined) throw new Error('a runner without an allocation')
+    const session = machine.nextPid()
+    const pid = machine.nextPid()
+    const startTicks = String(this.#kernel.now)
+    let loaded: ScriptStart | undefined
+    let ended: () => void = () => undefined
+    let busy = false
+    let closed = false
+    let gone: () => void = () => undefined
+    const promise = new Promise<void>((resolve) => {
+      gone = resolve
+    })
+    const launcher: OsProcess = {
+      pid,
+      startTicks,
+      session,
+      mark: undefined,
+      argv: ['/bin/bash', file],
+      signal: (name) => {
+        if (name === 'SIGKILL') leave()
+      },
+    }
+    const leave = () => {
+      machine.processes.delete(pid)
+      allocation.members.delete(launcher)
+      ended()
+      gone()
+    }
+    const close = () => {
+      closed = true
+      if (!busy) leave()
+    }
+    machine.processes.set(pid, launcher)
+    allocation.members.add(launcher)
+    void runner.ended.then(close)
+    return {
+      pid,
+      startTicks,
+      session,
+      gone: promise,
+      load: (start: ScriptStart) => {
+        loaded = start
+      },
+      go: () => {
+        const start = loaded
+        loaded = undefined
+        if (start === undefined || !machine.processes.has(pid)) return Promise.resolve()
+        const end = new Promise<void>((resolve) => {
+          ended = resolve
+        })
+        busy = true
+        this.#startScript(runner, allocation, launcher, start, () => {
+          busy = false
+          ended()
+          if (closed) leave()
+        })
+        return end
+      },
+      end: close,
+    }
+  }
+
+  /** What a script does, from its text as it was rendered, and what its launcher writes; `over` when that is done. */
+  #startScript(runner: Task, allocation: Allocation, launcher: OsProcess, start: ScriptStart, over: () => void): void {
+    const { machine } = runner
+    const { script, workDir, stdout, stderr, exit, environment } = start
     const text = this.#disk.text(script) ?? ''
     const [, seconds = '0', rc = '0', token = '', from = '', to = ''] =
       /^work (\d+) (\d+) (\S+) (\S+) (\S+)$/m.exec(text) ?? []
-    const mark = env.HPC_BATCH_JOB ?? ''
+    const mark = environment.HPC_BATCH_JOB ?? ''
     const run: Run = {
       token,
       mark,
@@ -250,51 +315,28 @@ export class Cluster {
     this.runs.push(run)
     this.#hooks.log(`script ${token} starts as ${mark} in allocation ${allocation.id}`)
     const up = () => ((this.#kernel.now - machine.bootedMs) / 1000).toFixed(2)
-    const session = machine.nextPid()
-    let ended: (error: Error | undefined) => void = () => undefined
-    const promise = new Promise<Error | undefined>((resolve) => {
-      ended = resolve
-    })
-    const leave = (member: OsProcess) => {
-      machine.processes.delete(member.pid)
-      allocation.members.delete(member)
-    }
     const tell = (code: number, word: string, own = false) => {
       if (run.endMs !== undefined) return
       run.endMs = this.#kernel.now
       stop()
-      leave(body)
-      if (!machine.processes.has(wrapper.pid)) return
+      machine.processes.delete(body.pid)
+      allocation.members.delete(body)
+      if (!machine.processes.has(launcher.pid)) return
       run.told = own && (code === 0 || allocation.state === 'RUNNING')
-      this.#disk.append(exitFile, `${word}rc ${code} ${up()}\n0m0.0s 0m0.0s\n0m0.1s 0m0.1s\nend\n`)
-      leave(wrapper)
-      ended(undefined)
-    }
-    const wrapper: OsProcess = {
-      pid: session,
-      startTicks: String(this.#kernel.now),
-      session,
-      mark,
-      argv,
-      signal: (name) => {
-        if (name !== 'SIGKILL') return
-        leave(wrapper)
-        ended(undefined)
-      },
+      this.#disk.append(exit, `${word}rc ${code} ${up()}\n0m0.0s 0m0.0s\n0m0.1s 0m0.1s\nend\n`)
+      over()
     }
     const body: OsProcess = {
       pid: machine.nextPid(),
       startTicks: String(this.#kernel.now),
-      session,
+      session: launcher.session,
       mark,
       argv: [script],
       signal: (name) => tell(name === 'SIGKILL' ? 137 : 143, name === 'SIGKILL' ? 'Killed\n' : 'Terminated\n'),
     }
-    for (const member of [wrapper, body]) {
-      machine.processes.set(member.pid, member)
-      allocation.members.add(member)
-    }
-    this.#disk.append(exitFile, `start ${up()}\n`)
+    machine.processes.set(body.pid, body)
+    allocation.members.add(body)
+    this.#disk.append(exit, `0m0.0s 0m0.0s\n0m0.0s 0m0.0s\ngroup ${body.pid}\nstart ${up()}\n`)
     this.#disk.put(stdout, `${token} out\n`)
     this.#disk.put(stderr, '')
     const output = `${workDir}/output/${to}`
@@ -308,6 +350,5 @@ export class Cluster {
       })
     })
     this.#hooks.started(run)
-    return { pid: session, ended: promise }
   }
 }

@@ -10,19 +10,20 @@ interface Identity {
 
 export interface Answers {
   readonly run: (command: Command, timeoutMs: number) => Promise<Reply>
-  readonly startDetached: (task: Task, argv: readonly string[], env: Readonly<Record<string, string>>) => object
+  readonly startLauncher: (task: Task, file: string) => Promise<object>
 }
 
 export function processesOf(task: Task, answers: Answers) {
   const { machine }: { machine: Machine } = task
   const carrying = (value: string, session?: number) =>
     [...machine.processes.values()]
-      .filter((one) => one.mark === value || (session !== undefined && one.session === session))
+      .filter(
+        (one) => one.mark === value || (session !== undefined && one.session === session && one.mark !== undefined),
+      )
       .map(({ pid }) => pid)
   return {
     runCommand: answers.run,
-    startDetached: (argv: readonly string[], env: Readonly<Record<string, string>>) =>
-      answers.startDetached(task, argv, env),
+    startLauncher: (file: string) => answers.startLauncher(task, file),
     identifyProcess: (pid: number, bootId: string): Identity | undefined => {
       const found = machine.processes.get(pid)
       return found === undefined ? undefined : { pid, startTicks: found.startTicks, bootId }
@@ -32,7 +33,7 @@ export function processesOf(task: Task, answers: Answers) {
     processesCarrying: (_: string, values: Iterable<string>, sessions?: ReadonlyMap<string, number | undefined>) =>
       new Map([...values].map((value) => [value, carrying(value, sessions?.get(value))])),
     processesMarked: (_: string, value: string, session?: number) => carrying(value, session),
-    groupLives: (group: number) => [...machine.processes.values()].some(({ session }) => session === group),
+    groupLives: (group: number) => [...machine.processes.values()].some(({ pid }) => pid === group),
     memoryOf: () => undefined,
     commandLine: (pid: number) => machine.processes.get(pid)?.argv ?? [],
     openForWriting: () => false,

@@ -147,7 +147,7 @@ export class World {
       processes: (one) =>
         processesOf(one, {
           run: (command: Command, timeoutMs) => this.cluster.run(command, timeoutMs),
-          startDetached: (runner, words, env) => this.cluster.startScript(runner, words, env),
+          startLauncher: (runner, file) => this.cluster.startLauncher(runner, file),
         }),
       faults: (one) => this.#faultsOf(one),
     })
