@@ -112,6 +112,7 @@ export interface Spool {
   readonly root: string
   readonly marker: string
   readonly trash: string
+  readonly ballast: string
   readonly programs: string
   readonly jobs: string
   /** What a template may bind: attempt 1 works in `jobs/<id>`, attempt n in `jobs/<id>.<n>`. */
@@ -140,6 +141,7 @@ export function spoolAt(root: string): Spool {
     root,
     marker: at('.hpc-workspace'),
     trash: at('.trash'),
+    ballast: at('.ballast'),
     programs: at('programs'),
     jobs: at('jobs'),
     workDir: (id, attempt) => at('jobs', attempt === 1 ? id : `${id}.${attempt}`),

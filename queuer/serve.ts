@@ -12,9 +12,9 @@ import {
 } from '../contract/protocol.ts'
 import { keysIn } from '../contract/spool.ts'
 import { BatchWriter } from '../system/batch-writer.ts'
-import { errno } from '../system/os.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { heldKeys, locate } from './audit.ts'
+import { isFull, keepBallast, withBallast } from './ballast.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
 import { cleanJob, sweep } from './clean.ts'
@@ -216,7 +216,7 @@ class Conversation {
       const why = `this hpc_queuer speaks protocol ${protocolVersion}, the submitter ${request.protocol}`
       return this.#send({ type: 'refused', why, hint: 'run hpc-submitter deploy', code: 'config' })
     }
-    const opened = openPass(this.#queuer, request)
+    const opened = withBallast(this.#queuer, () => openPass(this.#queuer, request))
     if ('type' in opened) return this.#send(opened)
     this.#pass = opened
     this.#receiver.lookAnew()
@@ -224,6 +224,7 @@ class Conversation {
     if (request.peek) return this.#send(look(this.#queuer, opened))
     ensureLanes(this.#queuer, opened.lanes)
     sweep(this.#queuer)
+    keepBallast(this.#queuer)
     this.#keepFresh()
     return this.#send(look(this.#queuer, opened))
   }
@@ -231,11 +232,10 @@ class Conversation {
   /** A pass has a number and folders, or is none: what keeps us from writing them is told to the operator. */
   async #refuseHello(error: unknown): Promise<void> {
     if (!isMachineTrouble(error)) throw error
-    const full = errno(error) === 'ENOSPC' || errno(error) === 'EDQUOT'
     await this.#send({
       type: 'refused',
       why: `the workspace ${this.#queuer.spool.root} cannot be written: ${describeError(error)}`,
-      hint: full
+      hint: isFull(error)
         ? 'make room there (its disk or your quota is full); nothing is lost meanwhile'
         : 'see whether its file system is in order there; nothing is lost meanwhile',
       code: 'transient',

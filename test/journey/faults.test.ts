@@ -40,25 +40,34 @@ test('P-HB-29: a full disk at the destination: the old content stays, nothing pa
   assert.deepEqual(world.jobsLeft(), [])
 })
 
-test('P-HB-29: a full disk at the workspace ends the pass with 75 and what to do; with room the job goes on', {
+test('P-HB-29: a full disk at the workspace: what is done comes home and makes room; else the pass ends with 75 and what to do', {
   skip: mounted ? false : 'no rights to mount a small disk here',
 }, async () => {
   const place = new World()
+  const fill = (name: string) =>
+    spawnSync('dd', ['if=/dev/zero', `of=${join(place.workspace, name)}`, 'bs=4k'], { stdio: 'ignore' })
   try {
     mkdirSync(place.workspace)
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=100m,mode=700', 'tmpfs', place.workspace])
-    place.drop('a', 'script: true\n')
-    assert.equal((await place.go()).code, 0)
-    const ballast = join(place.workspace, 'ballast')
-    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4k'])
+    place.template('make', '#!/bin/sh\nhead -c 30000000 /dev/zero >output/<<to>>\n')
+    place.drop('a', `script: make\noutput_map: {to: ${place.out('a')}}\n`)
+    assert.equal((await place.tick()).code, 0)
+    await place.drained()
+    fill('filler')
     place.drop('b', 'script: true\n')
+    const first = await place.tick()
+    assert.equal(place.finished('a').job.status, 'ok', first.stderr)
+    assert.equal(statSync(place.out('a')).size, 30_000_000)
+    assert.match((await place.cli(['status', '--config', place.configFile])).stdout, /too little space/)
+    fill('more')
     const ran = await place.tick()
     assert.equal(ran.code, 75, ran.stderr)
     assert.match(ran.stderr, /the workspace \S+ cannot be written: ENOSPC.*; make room there/)
     assert.ok(place.has('b.job.submitted'))
-    rmSync(ballast)
+    for (const name of ['filler', 'more']) rmSync(join(place.workspace, name))
     assert.equal((await place.go()).code, 0)
     assert.equal(place.finished('b').job.status, 'ok')
+    assert.ok(list(place.workspace).includes('.ballast'))
   } finally {
     await place.drained()
     spawnSync('umount', ['-l', place.workspace])
