@@ -39,9 +39,10 @@ export interface Accepted {
   readonly refused: number
 }
 
-/** Jobs are handed on in batches: the folder is synced once for each, and whoever sends them gets his turn after each. */
+/** Jobs are handed on in batches, and the folder is synced once for each. */
 const firstBatch = 8
 const largestBatch = 64
+const turnEvery = 8
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
@@ -58,6 +59,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const last: JobToSend[] = []
   let batch: JobToSend[] = []
   let batchSize = firstBatch
+  let done = 0
   const handOn = (jobs: JobToSend[]) => {
     gateway.files.syncFolder(gateway.config.dropbox)
     appendEvents(
@@ -106,11 +108,14 @@ export async function accept(desk: Desk): Promise<Accepted> {
     owners.add(uid)
     const outcome = guarded(desk, name, () => acceptJob(desk, name, id, look))
     note(name, id, outcome)
-    if (batch.length < batchSize) continue
-    handOn(batch)
-    batch = []
-    batchSize = Math.min(2 * batchSize, largestBatch)
-    await new Promise((resolve) => setImmediate(resolve))
+    done += 1
+    if (batch.length >= batchSize) {
+      handOn(batch)
+      batch = []
+      batchSize = Math.min(2 * batchSize, largestBatch)
+    }
+    // whoever connects and sends meanwhile gets his turn
+    if (done % turnEvery === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   endCancelled(desk, names, result, pending, last)
   if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])

@@ -7,7 +7,7 @@ import { expireJobs } from './expire.ts'
 import type { Gateway } from './gateway.ts'
 import { withLock } from './lock.ts'
 import { markAsked, unmarkAsked } from './outstanding.ts'
-import type { Session } from './session.ts'
+import { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
 import { afterFailure, readSiteState, restMs, type SiteState, writeSiteState } from './site-state.ts'
 import { Turns } from './turns.ts'
@@ -21,14 +21,19 @@ export async function attendSite(
   uuid: string,
   site: Site,
   arrivals: Arrivals,
+  asked: Promise<readonly Site[]>,
   busy: string[],
   sessions: Sessions,
 ): Promise<SiteReport | undefined> {
   return withLock(gateway, `site ${site.name}`, busy, async (lock) => {
     const state = readSiteState(gateway, site.name)
     const now = gateway.clock.uptime()
+    const rest = restMs(state, now)
+    const line = new Line(gateway, site, state, sessions)
+    // a site we have never seen is not entered before a job is accepted for it
+    if (rest === 0 && state.workspace !== undefined) line.begin()
     try {
-      const rest = restMs(state, now)
+      if (!(await asked).includes(site)) return undefined
       if (rest > 0) {
         throw new HpcError(
           'transient',
@@ -38,14 +43,16 @@ export async function attendSite(
       const { ids: audit, whole: auditWhole, strays } = planAudit(gateway, site, state, now)
       const work = { site, lock, uuid, arrivals, state, audit, auditWhole, strays }
       markAsked(gateway, site.name)
-      const report = await passOver(gateway, work, await sessions(site))
+      const report = await passOver(gateway, work, await line.begin())
       giveUpLost(gateway, lock, report)
       rememberTurns(gateway, report)
       unmarkAsked(gateway, site.name)
       return report
     } catch (error) {
       const known = siteError(site, error)
-      if (restMs(state, now) === 0) {
+      // what is still being accepted counts among what it has left
+      await arrivals.all
+      if (rest === 0) {
         const after = afterFailure(state, describeError(known), now)
         writeSiteState(gateway, site.name, after)
         const { ended, left } = expireJobs(gateway, lock, site.name, after.failingMs, known.message)
@@ -53,8 +60,45 @@ export async function attendSite(
         if (left === 0 && (ended > 0 || streakMs > gateway.config.expiryMs)) forgetWorkspace(gateway, site.name, after)
       }
       throw known
+    } finally {
+      await line.end()
     }
   })
+}
+
+/** The session of one pass: one that is kept, or our own, which ends with the pass. */
+class Line {
+  readonly #open: () => Promise<Session>
+  readonly #kept: () => Promise<Session> | undefined
+  #session: Promise<Session> | undefined
+  #opened: Session | undefined
+  #own = false
+
+  constructor(gateway: Gateway, site: Site, state: SiteState, sessions: Sessions) {
+    this.#kept = () => sessions(site)
+    this.#open = () => Session.open(gateway, site, state.workspace !== undefined)
+  }
+
+  begin(): Promise<Session> {
+    if (this.#session === undefined) {
+      const kept = this.#kept()
+      this.#own = kept === undefined
+      this.#session = kept ?? this.#open()
+      const note = (session: Session) => {
+        this.#opened = session
+      }
+      // whoever needs it awaits it; it may turn out that nobody does
+      this.#session.then(note).catch(() => undefined)
+    }
+    return this.#session
+  }
+
+  /** One that nobody needed in the end, and that is still being opened, is ended when it is there: its lock is not held for that. */
+  async end(): Promise<void> {
+    if (!this.#own || this.#session === undefined) return
+    if (this.#opened !== undefined) await this.#opened.close()
+    else void this.#session.then((session) => session.close()).catch(() => undefined)
+  }
 }
 
 /** Nothing of ours is left to wait for there: whatever workspace is found next is the one, a wiped one is made anew. */

@@ -91,7 +91,13 @@ async function acquire(gateway: Gateway, name: string, path: string): Promise<Lo
     if (error instanceof Error && 'code' in error && error.code === 'ELOCKED') return undefined
     throw error
   }
-  const inode = files.stat(path)?.ino
+  let inode: number | undefined
+  try {
+    inode = files.stat(path)?.ino
+  } catch (error) {
+    await release().catch(() => undefined)
+    throw error
+  }
   return {
     name,
     check: () => {

@@ -1,7 +1,9 @@
 /** Most passes of a cron find nothing new. Such a one takes no lock and loads nothing that reads descriptions: it only looks. */
 
+import { endsDocument } from '../contract/document-end.ts'
 import { isTemporary } from '../system/files.ts'
 import type { Accepted } from './accept.ts'
+import { jobFile, readRegular, sortNames } from './dropbox.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 
@@ -15,6 +17,19 @@ export function nothingToAccept(gateway: Gateway): boolean {
   if (files.list(statePaths(config.state).giving).length > 0) return false
   const isWork = (name: string) => name.endsWith('.job') || name.endsWith('.job.cancel') || isTemporary(name)
   return !files.list(config.dropbox).some(isWork) && !files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
+}
+
+/** So many new files are looked into. */
+const lookedInto = 10
+
+/** Whether one of the new files is certainly complete, as far as its name and its end tell: reading it is for others. */
+export function isJobCertain(gateway: Gateway): boolean {
+  const { jobs, submitted, finished } = sortNames(gateway.files.list(gateway.config.dropbox))
+  const free = jobs.filter((name) => !submitted.has(name) && !finished.has(name))
+  return free.slice(0, lookedInto).some((name) => {
+    const read = readRegular(gateway, jobFile(gateway, name).job)
+    return read !== undefined && 'bytes' in read && endsDocument(read.bytes)
+  })
 }
 
 export function nothingAccepted(): Accepted {

@@ -13,7 +13,7 @@ import { helloOf } from './hello.ts'
 import { MadeLanes } from './lane-shapes.ts'
 import type { Lock } from './lock.ts'
 import { decideRoom, type Room, sizeOfJob } from './room.ts'
-import { Session } from './session.ts'
+import type { Session } from './session.ts'
 import { type SiteState, writeSiteState } from './site-state.ts'
 import { isSmall, type Sent, stageSmall } from './stage-in.ts'
 import { stageLarge } from './stage-large.ts'
@@ -50,9 +50,8 @@ type Welcome = Extract<Answer, { type: 'welcome' }>
 
 const uploadBudgetMs = 300_000
 
-export async function passOver(gateway: Gateway, work: SiteWork, open?: Session): Promise<SiteReport> {
+export async function passOver(gateway: Gateway, work: SiteWork, session: Session): Promise<SiteReport> {
   const { site } = work
-  const session = open ?? (await Session.open(gateway, site, work.state.workspace !== undefined))
   const report: SiteReport = {
     site: site.name,
     published: [],
@@ -64,37 +63,33 @@ export async function passOver(gateway: Gateway, work: SiteWork, open?: Session)
     absent: [],
     strays: work.strays,
   }
-  try {
-    const seen = await look(gateway, session, work)
-    await withdraw(gateway, session, work)
-    const { outcomes, large } = await stageArrivals(gateway, session, work, seen, report)
-    const accepted = await work.arrivals.all
-    const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
-    let ensured = session.ask({ type: 'ensure' }, 'ensured')
-    const cancelled = cancels.map((request) => cancel(session, request))
-    const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
-    // when the session breaks they all do; only the first is thrown, and none may end the process
-    for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
-    await collect(gateway, session, work, seen, report)
-    for (const outcome of outcomes) settle(gateway, work, await outcome, report)
-    await Promise.all(cancelled)
-    for (const { id, where } of (await known)?.jobs ?? []) if (where === 'absent') report.absent.push(id)
-    if (large.length > 0) {
-      // a runner is asked for and results are home before a long upload begins, and a runner once more when it has ended
-      await ensured
-      const later = await stageLarge(gateway, session, large, gateway.clock.monotonicMs() + uploadBudgetMs)
-      for (const outcome of later) settle(gateway, work, await outcome, report)
-      ensured = session.ask({ type: 'ensure' }, 'ensured')
-    }
-    const { lanes, trouble } = await ensured
-    if (trouble !== undefined) report.trouble.push(trouble)
-    for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
-    tellSteps(gateway, seen, outcomes.length + large.length, { ...report, lanes })
-    remember(gateway, work, seen, lanes, report)
-    return { ...report, lanes }
-  } finally {
-    if (open === undefined) await session.close()
+  const seen = await look(gateway, session, work)
+  await withdraw(gateway, session, work)
+  const { outcomes, large } = await stageArrivals(gateway, session, work, seen, report)
+  const accepted = await work.arrivals.all
+  const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
+  let ensured = session.ask({ type: 'ensure' }, 'ensured')
+  const cancelled = cancels.map((request) => cancel(session, request))
+  const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
+  // when the session breaks they all do; only the first is thrown, and none may end the process
+  for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
+  await collect(gateway, session, work, seen, report)
+  for (const outcome of outcomes) settle(gateway, work, await outcome, report)
+  await Promise.all(cancelled)
+  for (const { id, where } of (await known)?.jobs ?? []) if (where === 'absent') report.absent.push(id)
+  if (large.length > 0) {
+    // a runner is asked for and results are home before a long upload begins, and a runner once more when it has ended
+    await ensured
+    const later = await stageLarge(gateway, session, large, gateway.clock.monotonicMs() + uploadBudgetMs)
+    for (const outcome of later) settle(gateway, work, await outcome, report)
+    ensured = session.ask({ type: 'ensure' }, 'ensured')
   }
+  const { lanes, trouble } = await ensured
+  if (trouble !== undefined) report.trouble.push(trouble)
+  for (const lane of lanes) if (lane.trouble !== undefined) report.trouble.push(`lane ${lane.name}: ${lane.trouble}`)
+  tellSteps(gateway, seen, outcomes.length + large.length, { ...report, lanes })
+  remember(gateway, work, seen, lanes, report)
+  return { ...report, lanes }
 }
 
 /** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */

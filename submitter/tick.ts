@@ -7,7 +7,7 @@ import type { Sessions } from './attend-site.ts'
 import { gatewayUuid } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { waitForLock, withLock } from './lock.ts'
-import { nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
+import { isJobCertain, nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
 import { removedSites, sitesToAsk } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { SiteReport } from './site-pass.ts'
@@ -29,9 +29,10 @@ export async function tick(gateway: Gateway, sessions: Sessions = () => undefine
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
   const arrivals = new Arrivals()
+  const idle = nothingToAccept(gateway)
   // sites are attended from the first accepted job on, and get the others as they are accepted
-  const attending = attendSites(gateway, uuid, arrivals, busy, sessions)
-  const accepted = await acceptAll(gateway, uuid, arrivals, busy).finally(() => attending)
+  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, !idle && isJobCertain(gateway))
+  const accepted = await acceptAll(gateway, uuid, arrivals, busy, idle).finally(() => attending)
   const removed = await attendRemovedSites(gateway, accepted, busy)
   const passes = await attending
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
@@ -72,10 +73,11 @@ async function acceptAll(
   uuid: string,
   arrivals: Arrivals,
   busy: string[],
+  idle: boolean,
 ): Promise<Accepted | undefined> {
   let accepted: Accepted | undefined
   try {
-    accepted = nothingToAccept(gateway) ? nothingAccepted() : await acceptUnderLock(gateway, uuid, arrivals, busy)
+    accepted = idle ? nothingAccepted() : await acceptUnderLock(gateway, uuid, arrivals, busy)
     return accepted
   } finally {
     arrivals.end(accepted)
@@ -104,10 +106,14 @@ async function attendSites(
   arrivals: Arrivals,
   busy: string[],
   sessions: Sessions,
+  certain: boolean,
 ): Promise<PromiseSettledResult<SiteReport | undefined>[]> {
-  await arrivals.begun
-  const asked = sitesToAsk(gateway)
-  if (asked.length === 0) return []
+  const asked = arrivals.begun.then(() => sitesToAsk(gateway))
+  // a site whose turn fails before it is known whether it is asked does not await it
+  asked.catch(() => undefined)
+  // when a job is certain to come, connecting need not wait for it
+  const sites = certain ? Object.values(gateway.config.sites) : await asked
+  if (sites.length === 0) return []
   const { attendSite } = await import('./attend-site.ts')
-  return Promise.allSettled(asked.map((site) => attendSite(gateway, uuid, site, arrivals, busy, sessions)))
+  return Promise.allSettled(sites.map((site) => attendSite(gateway, uuid, site, arrivals, asked, busy, sessions)))
 }

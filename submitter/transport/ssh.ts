@@ -7,6 +7,7 @@ import type { Client } from 'ssh2'
 import type SftpClient from 'ssh2-sftp-client'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
 import { type HostKeyGuard, hostKeyGuard, type SeenHostKey } from './host-key.ts'
+import { signAtOnce } from './sign-at-once.ts'
 import { keepaliveMsOf, sshConnection } from './ssh-connection.ts'
 import { type Login, noLogin, prepareLogin } from './ssh-login.ts'
 import { describeHop, type Environment, type Hop, type Route, resolveRoute, type SshSettings } from './ssh-route.ts'
@@ -132,6 +133,7 @@ function shakeHands({ hop, route, helper, wire, guard, login, keyOnly }: Handsha
       authHandler: login.handler,
     })
     client.setNoDelay(true)
+    signAtOnce(client)
   })
 }
 

@@ -18,7 +18,7 @@ test('P-HB-01 HB-14: 20 first passes at once make one gateway, lose no job and r
   for (const { stderr } of ticks)
     assert.match(
       stderr,
-      /^$|^another pass is at work \(accept: (pid \d+ on .+|a(nother)? pass that .+)\); nothing to do\n$/,
+      /^$|^another pass is at work \((?:accept|site here): (pid \d+ on .+|a(nother)? pass that .+)\); nothing to do\n$/,
     )
   const uuid = readFileSync(join(world.dropbox, '.hpc', 'uuid'), 'utf8').trim()
   assert.deepEqual(list(join(world.workspace, 'gateways')), [uuid])

@@ -1,11 +1,13 @@
 /** The one thing that decides how long a pass takes over a long line: how often it must wait for an answer before it can go on. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { startCountingProxy } from '../support/counting-proxy.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
-import { list, until, World } from '../support/world.ts'
+import { cli, list, until, World } from '../support/world.ts'
 
 interface Counted {
   readonly waits: number
@@ -100,6 +102,48 @@ sites:
     )
     assert.equal(many.sent.waits, few.sent.waits)
     assert.equal(many.collected.waits, few.collected.waits)
-    assert.ok(many.sent.waits <= 15, `${many.sent.waits} waits`)
+    // connecting: TCP, who speaks, the keys, the service, the login, the channel, the command; then hello and the last answer
+    assert.ok(many.sent.waits <= 9, `${many.sent.waits} waits`)
+    assert.ok(many.collected.waits <= 10, `${many.collected.waits} waits`)
+  })
+
+  it('HB-33: a pass on a kept connection waits four times at most, with hundreds of jobs and their results', async (t) => {
+    const world = makeWorld()
+    const proxy = await startCountingProxy(sshd.port)
+    const key = readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${proxy.port} `)
+    writeFileSync(join(world.dir, 'known_hosts'), key)
+    config(world, proxy.port)
+    // no pass comes by the clock
+    const argv = [cli, 'watch', '--config', world.configFile, '--cron', '0 0 1 1 *']
+    const child = spawn(process.execPath, argv, { cwd: world.dir, stdio: ['ignore', 'ignore', 'inherit'] })
+    const ended = once(child, 'exit')
+    const finished = () => list(world.dropbox).filter((name) => name.endsWith('.finished')).length
+    try {
+      world.drop('first', 'script: "true"\n')
+      await until('the first result', () => finished() === 1, 60_000)
+      await world.drained()
+      const jobs = 300
+      // all are found at once, and what becomes of them meanwhile is heard afterwards
+      child.kill('SIGSTOP')
+      for (let n = 0; n < jobs; n++)
+        world.drop(
+          `k${n}`,
+          `script: write\nargs: {n: ${n}}\ninput_map: {in: ${JSON.stringify(world.input(`k${n}`))}}\noutput_map: {out: ${JSON.stringify(world.out(`k${n}`))}}\n`,
+        )
+      const before = proxy.waits
+      child.kill('SIGCONT')
+      const published = () => list(join(world.workspace, 'control')).length
+      await until('the jobs to be there', () => published() >= jobs, 120_000)
+      const sent = proxy.waits - before
+      await until('all results', () => finished() === jobs + 1, 240_000)
+      t.diagnostic(`${sent} waits until the last job was there, ${proxy.waits - before} until the last result was home`)
+      assert.ok(sent <= 4, `${sent} waits to send`)
+      assert.equal(proxy.connections, 1)
+    } finally {
+      child.kill('SIGCONT')
+      child.kill('SIGTERM')
+      await ended
+      await proxy.stop()
+    }
   })
 })
