@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { renderThirdParty, runtimePackages } from '../licences.ts'
 import { root, run, until } from './support/world.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'hpc-batch-package-'))
@@ -36,6 +37,12 @@ test('HB-39: the package that npm pack makes runs elsewhere: its bundles need no
 test('the lock file names no download address, and every dependency is used', async () => {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   assert.doesNotMatch(lock, /"resolved":/)
+  // the only addresses are those where makers ask for support
+  const addresses = lock.split('\n').filter((line) => line.includes('://') && !line.trim().startsWith('"url":'))
+  assert.deepEqual(
+    addresses.filter((line) => !line.trim().startsWith('"funding":')),
+    [],
+  )
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>
   }
@@ -46,4 +53,16 @@ test('the lock file names no download address, and every dependency is used', as
     )
     assert.notEqual(used.stdout, '', `${name} is imported nowhere`)
   }
+})
+
+test('dependencies are few, of free licences, and listed with them', () => {
+  const packages = runtimePackages()
+  const free = new Set('MIT ISC BSD-2-Clause BSD-3-Clause Apache-2.0 BlueOak-1.0.0 PSF-2.0 Unlicense 0BSD'.split(' '))
+  for (const { name, licence, text } of packages) {
+    assert.ok(free.has(licence), `${name} has the licence ${licence}`)
+    assert.ok(text.length > 200, `${name} brings no licence text`)
+  }
+  assert.ok(packages.length < 60, `${packages.length} packages`)
+  const listed = readFileSync(join(root, 'THIRD-PARTY.md'), 'utf8')
+  assert.equal(listed, renderThirdParty(), 'run npm run licences')
 })
