@@ -1,5 +1,5 @@
 /** What `hpc-submitter check` asks of a site, seen from its login node. Each line says what is the case and, where it is bad, what to do. */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { CheckLine } from '../contract/protocol.ts'
 import { renderBytes } from '../contract/units.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
@@ -7,6 +7,19 @@ import type { Pass, Queuer } from './queuer.ts'
 
 const fewBytes = 1024 ** 3
 const fewInodes = 10_000
+
+/** Folders above the workspace in which others may rename it: writable for more than their owner and not sticky, or somebody else's. */
+function openParents({ files, spool, uid }: Queuer): string[] {
+  const open: string[] = []
+  for (let dir = files.os.realpathSync(spool.root); dir !== dirname(dir); ) {
+    dir = dirname(dir)
+    const found = files.stat(dir)
+    if (found === undefined) continue
+    const isSticky = (found.mode & 0o1000) !== 0
+    if (((found.mode & 0o022) !== 0 && !isSticky) || (found.uid !== uid && found.uid !== 0)) open.push(dir)
+  }
+  return open
+}
 
 export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: string): Promise<CheckLine[]> {
   const { files, spool } = queuer
@@ -21,6 +34,10 @@ export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: strin
     files.remove(probe)
   } catch (error) {
     add(false, 'workspace', `cannot write in ${spool.root}: ${String(error)}`, 'see quota and rights')
+  }
+  for (const open of openParents(queuer)) {
+    const hint = `chmod o-w,g-w ${open} (or chmod +t), or move hpc_env.workspace`
+    add(null, 'workspace', `others may write ${open}, above it: they could put another folder in its place`, hint)
   }
   const space = files.space(spool.root)
   if (space === undefined) add(null, 'space', 'the file system does not tell')

@@ -253,7 +253,8 @@ function lostWorkspace(site: Site): HpcError {
 }
 
 function cannotStart(site: Site, started: Extract<Started, { ready: false }>): HpcError {
-  return new HpcError('site', `Cannot start hpc_queuer at site "${site.name}": ${started.detail || started.needs}`, {
+  const code = started.needs === 'owner' ? 'denied' : 'site'
+  return new HpcError(code, `Cannot start hpc_queuer at site "${site.name}": ${started.detail || started.needs}`, {
     concerns: { site: site.name },
   })
 }

@@ -22,7 +22,11 @@ export function inAnyShell(script: string): string {
 export function queuerCommand(site: Site, programs: Programs, debug: boolean): string {
   const workspace = site.hpcEnv.workspace
   const dir = join(workspace, 'programs', programs.folder)
+  // before anything of it is run: whoever made this folder before us could have put programs of his own there
   const script = `d=${shellQuoted(dir)}; w=${shellQuoted(workspace)}
+for f in "$w" "$w/programs" "$d" "$d/hpc_queuer" "$d/hpc_runner"; do
+  [ ! -e "$f" ] || [ -O "$f" ] || { echo "${needMark}owner: $f belongs to somebody else than $(id -un); set hpc_env.workspace to a folder of that account"; exit 77; }
+done
 if [ -r "$d/hpc_queuer" ] && [ -r "$d/hpc_runner" ]; then :; else
   if [ -e "$w/.hpc-workspace" ]; then m=marked; elif [ -e "$w" ]; then m=unmarked; else m=absent; fi
   echo "${needMark}programs: $m"; exit 69

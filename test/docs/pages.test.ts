@@ -45,6 +45,16 @@ test('links within the pages lead to a file that is there, and to a heading that
   assert.deepEqual(broken, [])
 })
 
+test('every test that the pages of promises and rules name is there', () => {
+  const missing = ['docs/security.md', 'docs/reliability.md'].flatMap((page) =>
+    [...read(page).matchAll(/`((?:test|bench)\/[^`\s]*)`/g)]
+      .map(([, path]) => path ?? '')
+      .filter((path) => !existsSync(join(root, path)))
+      .map((path) => `${page}: ${path}`),
+  )
+  assert.deepEqual(missing, [])
+})
+
 test('the job descriptions shown are descriptions', () => {
   const shown = ['README.md', 'docs/dropbox.md'].flatMap((page) =>
     blocks(page, 'yaml').filter((text) => text.startsWith('script: ') && text.endsWith('...\n')),
