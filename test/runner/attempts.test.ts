@@ -16,10 +16,11 @@ import { causes, repair, sh, withSite } from '../support/runner-story.ts'
 import { killQuietly, lives, type Site, type TestRunner } from '../support/site.ts'
 import { until } from '../support/world.ts'
 
-/** What a node that dies does: the runner and all it runs, at once. */
+/** What a node that dies does: the runner, what starts its scripts and sees them end, and the scripts, at once. */
 async function dies(runner: TestRunner, scripts: readonly number[]): Promise<void> {
   runner.process.kill('SIGSTOP')
-  for (const pid of scripts) killQuietly(-pid)
+  const parents = scripts.map((pid) => Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)])))
+  for (const pid of [...parents, ...scripts]) killQuietly(pid)
   runner.process.kill('SIGKILL')
   await runner.ended
 }
@@ -27,9 +28,6 @@ async function dies(runner: TestRunner, scripts: readonly number[]): Promise<voi
 const go = (site: Site) => writeFileSync(join(site.dir, 'go'), '')
 const waits = (site: Site, name: string) =>
   sh(`echo $$ >>${site.dir}/${name}; while [ ! -e ${site.dir}/go ]; do sleep 0.05; done; echo ${name}`)
-/** The session of each script: its wrapper leads it. */
-const sessionOf = (pid: number) => Number(execFileSync('ps', ['-o', 'sid=', '-p', String(pid)], { encoding: 'utf8' }))
-
 describe('attempts', { concurrency: 2 }, () => {
   test('promise 3: a start is on record before the script runs, with its node and runner', () =>
     withSite({}, async (site) => {
@@ -59,7 +57,7 @@ describe('attempts', { concurrency: 2 }, () => {
       for (const name of ['poison', 'good', 'better']) await site.said(name)
       await dies(
         first,
-        ['poison', 'good', 'better'].map((name) => sessionOf(Number(site.lines(name)[0]))),
+        ['poison', 'good', 'better'].map((name) => Number(site.lines(name)[0])),
       )
       assert.equal(await repair(site), 3)
       for (const job of [poison, good, better]) assert.deepEqual(causes(site, job), ['died-together'])
@@ -71,7 +69,7 @@ describe('attempts', { concurrency: 2 }, () => {
         const again = site.startRunner()
         await until('the poison to run again', () => site.lines('poison').length === 1 + death)
         assert.equal(site.lines('good').length + site.lines('better').length, 2, 'nothing runs beside a suspect')
-        await dies(again, [sessionOf(Number(site.lines('poison').at(-1)))])
+        await dies(again, [Number(site.lines('poison').at(-1))])
         await repair(site)
       }
       assert.deepEqual(causes(site, poison), ['died-together', 'died-alone', 'died-alone'])
