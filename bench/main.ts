@@ -10,6 +10,7 @@ import { type Row, tableOf } from './measure.ts'
 import { noDistance } from './network.ts'
 import { has, Place, pythonHas, root, versions } from './place.ts'
 import { drain } from './rows/drain.ts'
+import { grown } from './rows/grown.ts'
 import { counts, large } from './rows/large.ts'
 import { scale } from './rows/scale.ts'
 import { slurm } from './rows/slurm.ts'
@@ -22,6 +23,7 @@ const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   scale,
   large,
   drain,
+  grown,
   staging,
   slurm,
   counts,

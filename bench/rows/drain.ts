@@ -1,9 +1,9 @@
 /** Trivial scripts, one after another: what a runner costs beyond the scripts themselves. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Bench } from '../bench.ts'
-import { alternate, type Contestant, type Row, ratioOfRates } from '../measure.ts'
+import { alternate, type Contestant, type Row, ratioOfRates, sampleOf } from '../measure.ts'
 import { openWire } from '../network.ts'
 import { has, type Place, python } from '../place.ts'
 import { runRunner, Site } from '../site.ts'
@@ -55,7 +55,50 @@ export async function drain({ place, turns }: Bench): Promise<Row[]> {
   row(two, `drain ${jobs} trivial scripts, 2 slots`, 'parallel', 'parallel -j2 --results --joblog', 2)
   row(two, `drain ${jobs} trivial scripts, 2 slots`, 'xargs', 'xargs -P2 with redirects', 0.8)
   row(one, `drain ${jobs} trivial scripts, 1 slot`, 'python', 'Python subprocess loop', 0.9)
+  rows.push(await betweenJobs(place))
   return rows
+}
+
+/** From the last words of one script to the first of the next: each says when, at both ends. */
+async function betweenJobs(place: Place): Promise<Row> {
+  const published = await publish(place, 500, (site) => {
+    site.template('clock', '#!/bin/bash\necho $EPOCHREALTIME\necho $EPOCHREALTIME\n')
+    for (let i = 0; i < 500; i++) site.drop(`clock-${i}`, 'script: clock\n')
+  })
+  const workspace = published.withSlots(1)()
+  await runRunner(workspace, published.lane)
+  const controls = join(workspace, 'control')
+  const spans = readdirSync(controls)
+    .map((id) =>
+      readFileSync(join(controls, id, 'attempts', '1.stdout'), 'utf8')
+        .trim()
+        .split('\n')
+        .map(Number),
+    )
+    .sort(([a = 0], [b = 0]) => a - b)
+  const gaps = spans.slice(1).map(([start = 0], i) => (start - (spans[i]?.[1] ?? 0)) * 1000)
+  const ours = sampleOf(gaps)
+  const bash = sampleOf([timeOf(() => spawnSync('/bin/bash', ['-c', 'for i in {1..100}; do bash -c :; done'])) / 100])
+  return {
+    work: 'from the end of one job to the start of the next, 1 slot',
+    unit: 'ms',
+    ours: { ...ours, low: quantile(gaps, 0.05), high: quantile(gaps, 0.95) },
+    peer: bash,
+    peerName: 'bash -c : in a loop',
+    ratio: 5 / ours.median,
+    goal: 1,
+    note: 'spread: 5 % to 95 %; ratio: to the goal of 5 ms',
+  }
+}
+
+function timeOf(act: () => unknown): number {
+  const start = performance.now()
+  act()
+  return performance.now() - start
+}
+
+function quantile(values: readonly number[], share: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))] ?? Number.NaN
 }
 
 const rate = (ms: number) => (jobs * 1000) / ms
