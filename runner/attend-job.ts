@@ -181,8 +181,9 @@ class AttendedJob {
     await this.#endLeftovers(exit)
     if (this.#abandoned) return
     if (this.#interruptedBy !== undefined) return returnToQueue(this.#runner, this.#claimed)
-    if (!isLatestAttempt(files, spool.control(id), attempt)) return dropKey(this.#runner, this.#claimed)
+    const isOurs = () => isLatestAttempt(files, spool.control(id), attempt)
     if (exit === undefined) {
+      if (!isOurs()) return dropKey(this.#runner, this.#claimed)
       if (this.#endedByUs !== undefined) return abort(this.#runner, this.#claimed, attempt + 1, this.#endedByUs)
       recordEnd(this.#runner, id, attempt, 'died-alone')
       return returnToQueue(this.#runner, this.#claimed)
@@ -191,6 +192,7 @@ class AttendedJob {
     this.#vacate()
     await new Promise((resolve) => setImmediate(resolve))
     if (this.#abandoned) return
+    if (!isOurs()) return dropKey(this.#runner, this.#claimed)
     const peak = this.#memory.bytes
     await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, peak)
     handOver(this.#runner, this.#claimed)
@@ -209,7 +211,8 @@ class AttendedJob {
     const session = this.#session
     const group = exit?.group
     const suspicious = exit === undefined || this.#interruptedBy !== undefined || this.#endedByUs !== undefined
-    const shows = group === undefined || groupLives(group) || this.#ranMs() > worthAWalkMs
+    const ranMs = exit === undefined ? 0 : exit.endUptimeMs - exit.startUptimeMs
+    const shows = group === undefined || groupLives(group) || ranMs > worthAWalkMs
     if (!suspicious && !(shows && processesMarked(markName, this.#mark, session).length > 0)) return
     await stopProcesses(clock, this.#mark, hurriedGraceMs, session)
   }

@@ -21,13 +21,23 @@ export interface Attempt {
   readonly exit: Exit | undefined
 }
 
-/** All attempts of a job, the latest last. */
-export function readAttempts(files: Files, control: ControlPaths): Attempt[] {
+/** All attempts of a job, the latest last. What is known of one, as its exit is whole, is not read again. */
+export function readAttempts(
+  files: Files,
+  control: ControlPaths,
+  known?: { readonly record: AttemptRecord; readonly exit: Exit },
+): Attempt[] {
+  const of = (number: number) =>
+    known?.record.attempt === number
+      ? known
+      : {
+          record: files.readJson<AttemptRecord>(control.attempt(number)),
+          exit: parseExitFile(files.readText(control.exit(number))),
+        }
   return numbersIn(files.list(control.attempts)).map((number) => ({
     number,
-    record: files.readJson<AttemptRecord>(control.attempt(number)),
+    ...of(number),
     end: readEnd<AttemptEnd>(files, control.attemptEnd(number), { cause: 'died-alone', at: '', by: '' }),
-    exit: parseExitFile(files.readText(control.exit(number))),
   }))
 }
 
@@ -101,6 +111,8 @@ export function settleResult(files: Files, control: ControlPaths, result: Result
   try {
     files.os.renameSync(folder, control.result)
     files.syncFolder(control.dir)
+    // a full folder is never replaced: what is there now is ours
+    return result
   } catch (error) {
     const settled = readResult(files, control)
     if (settled === undefined) throw error

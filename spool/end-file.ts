@@ -8,8 +8,13 @@ import type { Files } from '../system/files.ts'
 
 /** Undefined while there is none; `unknown` when its content is not whole. */
 export function readEnd<T>(files: Files, path: string, unknown: T): T | undefined {
-  const end = files.readJson<T>(path)
-  return end ?? (files.exists(path) ? unknown : undefined)
+  const text = files.readText(path)
+  if (text === undefined) return undefined
+  try {
+    return (JSON.parse(text) as T | null) ?? unknown
+  } catch {
+    return unknown
+  }
 }
 
 export function runnerEnd(files: Files, lane: LanePaths, runner: string): RunnerEnd | undefined {

@@ -49,7 +49,7 @@ export async function finishAttempt(
     missing: found?.missing ?? [],
     stdoutBytes: sizeOf(files, control.stdout(attempt.attempt)),
     stderrBytes: sizeOf(files, control.stderr(attempt.attempt)),
-    attempts: summarise(readAttempts(files, control)),
+    attempts: summarise(readAttempts(files, control, { record: attempt, exit })),
     warnings: found?.warnings ?? [],
   })
 }

@@ -29,6 +29,9 @@ export function isTemporary(name: string): boolean {
   return temporaryPattern.test(name)
 }
 
+const small = Buffer.alloc(16 * 1024)
+const largeBytes = 1024 * 1024
+
 /** So often an answer may be lost in a row before it counts as an error. */
 const temporaryTries = 5
 
@@ -129,19 +132,16 @@ export class Files {
     }
   }
 
+  /** Most files of ours are small, and read in one call without asking for their size first. */
   readAll(fd: number): Buffer {
-    const size = this.os.fstatSync(fd).size
-    const chunks: Buffer[] = []
-    let total = 0
-    for (;;) {
-      const chunk = Buffer.allocUnsafe(total < size ? size - total + 1 : 4096)
-      const count = this.os.readSync(fd, chunk, 0, chunk.length, null)
-      // one byte more than there should be was asked for and did not come: this is all of it
-      if (total === 0 && count === size) return chunk.subarray(0, count)
-      if (count === 0) return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, total)
-      chunks.push(chunk.subarray(0, count))
-      total += count
+    const first = this.os.readSync(fd, small, 0, small.length, null)
+    const chunks = [Buffer.from(small.subarray(0, first))]
+    for (let more = first; more > 0; ) {
+      const chunk = first < small.length ? small : Buffer.allocUnsafe(largeBytes)
+      more = this.os.readSync(fd, chunk, 0, chunk.length, null)
+      if (more > 0) chunks.push(chunk === small ? Buffer.from(small.subarray(0, more)) : chunk.subarray(0, more))
     }
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
   }
 
   writeAll(fd: number, content: Content): void {
