@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientChannel, SFTPWrapper } from 'ssh2'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
+import { reusePacketMemory } from './packet-memory.ts'
 import { putOverSftp } from './sftp-put.ts'
 import { type SshChannel, sshChannel } from './ssh-channel.ts'
 import { describeHop, type Route } from './ssh-route.ts'
@@ -15,6 +16,7 @@ export function keepaliveMsOf(route: Route): number {
 
 export function sshConnection(entered: readonly Entered[], route: Route): Connection {
   const { hop, helper, client, wire } = entered.at(-1)!
+  reusePacketMemory(client, wire)
   const where = describeHop(hop)
   const concerns = { site: hop.hostKey.site }
   const channels = new Set<SshChannel>()
