@@ -161,33 +161,98 @@ function readHeader(text: string): object {
   throw new NoFrame('the stream holds a frame whose header is no JSON object')
 }
 
-/** Takes bytes as they come and gives whole frames; throws NoFrame on what cannot be one. */
+/** Room for the largest header of a piece: a file name has 255 bytes at most, and JSON makes six of one. */
+const pieceHeaderBytes = 4096
+
+/** A frame whose body is read right to where it is sent from: no copy, and the same memory for each. */
+export class PieceFrame {
+  readonly body: Buffer
+  readonly #bytes: Buffer
+
+  constructor(bodyBytes: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(pieceHeaderBytes + bodyBytes)
+    this.body = this.#bytes.subarray(pieceHeaderBytes)
+  }
+
+  /** The frame with the first `bodyBytes` of the body. */
+  seal(header: Request | Answer, bodyBytes: number): Uint8Array {
+    const text = Buffer.from(JSON.stringify(header))
+    const start = pieceHeaderBytes - text.length - 8
+    if (start < 0) return encodeFrame(header, this.body.subarray(0, bodyBytes))
+    this.#bytes.writeUInt32BE(text.length, start)
+    this.#bytes.writeUInt32BE(bodyBytes, start + 4)
+    text.copy(this.#bytes, start + 8)
+    return this.#bytes.subarray(start, pieceHeaderBytes + bodyBytes)
+  }
+}
+
+/** Bodies from this size on are gathered in memory that is used again, so that a long transfer makes no garbage. */
+const gatheredBytes = 64 * 1024
+
+/** Takes bytes as they come and gives whole frames; throws NoFrame on what cannot be one. A body is there until the next push. */
 export class FrameReader<Header> {
   #chunks: Buffer[] = []
   #size = 0
+  /** So many bytes must be there before it is worth to look again. */
+  #wanted = 8
+  /** A frame whose body is being gathered, and how much of it has come. */
+  #gathering: { readonly header: Header; readonly body: Buffer; readonly filled: number } | undefined
+  /** Two: while the one that was just given is in use, the next may begin. */
+  #memory = [Buffer.alloc(0), Buffer.alloc(0)] as const
 
   push(chunk: Uint8Array): Frame<Header>[] {
-    this.#chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    if (chunk.length > 0) this.#chunks.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
     this.#size += chunk.length
     const frames: Frame<Header>[] = []
     for (;;) {
-      const lengths = this.#peek(8)
-      if (lengths === undefined) return frames
-      const headerLength = lengths.readUInt32BE(0)
-      const bodyLength = lengths.readUInt32BE(4)
-      if (headerLength > headerLimit || bodyLength > bodyLimit) throw new NoFrame('the stream holds no frame of ours')
-      const total = 8 + headerLength + bodyLength
-      const whole = this.#peek(total)
-      if (whole === undefined) return frames
-      const header = readHeader(whole.toString('utf8', 8, 8 + headerLength)) as Header
-      frames.push({ header, body: whole.subarray(8 + headerLength, total) })
-      this.#drop(total)
+      const frame = this.#gathering === undefined ? this.#next() : this.#gather()
+      if (frame === undefined) return frames
+      frames.push(frame)
     }
   }
 
-  /** The first `size` bytes in one piece, joining chunks only when they are all there. */
-  #peek(size: number): Buffer | undefined {
-    if (this.#size < size) return undefined
+  /** The next frame, when it is there. */
+  #next(): Frame<Header> | undefined {
+    if (this.#size < this.#wanted) return undefined
+    const lengths = this.#peek(8)
+    const headerLength = lengths.readUInt32BE(0)
+    const bodyLength = lengths.readUInt32BE(4)
+    if (headerLength > headerLimit || bodyLength > bodyLimit) throw new NoFrame('the stream holds no frame of ours')
+    const total = 8 + headerLength + bodyLength
+    const isGathered = bodyLength >= gatheredBytes && this.#size < total
+    this.#wanted = isGathered ? 8 + headerLength : total
+    if (this.#size < this.#wanted) return undefined
+    const bytes = this.#peek(this.#wanted)
+    const header = readHeader(bytes.toString('utf8', 8, 8 + headerLength)) as Header
+    this.#drop(this.#wanted)
+    this.#wanted = 8
+    if (!isGathered) return { header, body: bytes.subarray(8 + headerLength, total) }
+    this.#gathering = { header, body: this.#room(bodyLength), filled: 0 }
+    return this.#gather()
+  }
+
+  #room(bytes: number): Buffer {
+    const [used, other] = this.#memory
+    const room = other.length >= bytes ? other : Buffer.allocUnsafeSlow(bytes)
+    this.#memory = [room, used]
+    return room.subarray(0, bytes)
+  }
+
+  #gather(): Frame<Header> | undefined {
+    while (this.#gathering !== undefined) {
+      const { header, body, filled } = this.#gathering
+      const first = this.#chunks[0]
+      if (first === undefined) return undefined
+      const count = first.copy(body, filled)
+      this.#drop(count)
+      this.#gathering = filled + count === body.length ? undefined : { header, body, filled: filled + count }
+      if (this.#gathering === undefined) return { header, body }
+    }
+    return undefined
+  }
+
+  /** The first `size` bytes, which are there, in one piece. */
+  #peek(size: number): Buffer {
     const first = this.#chunks[0]
     if (first !== undefined && first.length >= size) return first
     const joined = Buffer.concat(this.#chunks, this.#size)

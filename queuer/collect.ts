@@ -5,40 +5,58 @@ import type { JobRecord, ResultRecord } from '../contract/spool-records.ts'
 import { readResult } from '../spool/attempt.ts'
 import { openRegular, outputPlaces } from '../spool/outputs.ts'
 import { isoTime } from '../system/clock.ts'
+import type { PieceSender } from '../system/piece-sender.ts'
 import type { Queuer } from './queuer.ts'
 
 export type Send = (answer: Answer, body?: Uint8Array) => Promise<void>
 
-const pieceBytes = 256 * 1024
+/** Smaller pieces are worth copying, so that several leave together. */
+const largeBytes = 64 * 1024
+
+/** What collecting sends through: answers, and pieces of files. */
+export interface Out {
+  readonly send: Send
+  readonly pieces: PieceSender
+}
 
 async function sendRange(
   queuer: Queuer,
-  send: Send,
+  { send, pieces }: Out,
   id: string,
   file: string,
   fd: number,
   from: number,
   to: number,
 ): Promise<void> {
+  const { os } = queuer.files
   let at = from
-  do {
-    const piece = Buffer.allocUnsafe(Math.min(pieceBytes, to - at))
-    let filled = 0
-    while (filled < piece.length) {
-      const count = queuer.files.os.readSync(fd, piece, filled, piece.length - filled, at + filled)
-      if (count === 0) break
-      filled += count
+  let last = false
+  while (!last) {
+    const offset = at
+    const fill = (body: Buffer) => {
+      const wanted = Math.min(body.length, to - offset)
+      let filled = 0
+      while (filled < wanted) {
+        const count = os.readSync(fd, body, filled, wanted - filled, offset + filled)
+        if (count === 0) break
+        filled += count
+      }
+      last = filled < wanted || offset + filled >= to
+      return filled
     }
-    const last = filled < piece.length || at + filled >= to
-    await send({ type: 'piece', id, file, offset: at, last }, piece.subarray(0, filled))
-    at += filled
-    if (last) return
-  } while (at < to)
+    const header = () => ({ type: 'piece', id, file, offset, last }) as const
+    if (to - at >= largeBytes) at += await pieces.send(fill, header)
+    else {
+      const body = Buffer.allocUnsafe(to - at)
+      at += fill(body)
+      await send(header(), body.subarray(0, at - offset))
+    }
+  }
 }
 
 async function sendStream(
   queuer: Queuer,
-  send: Send,
+  out: Out,
   id: string,
   name: 'stdout' | 'stderr',
   path: string,
@@ -49,16 +67,16 @@ async function sendStream(
   const opened = queuer.files.exists(path) ? openRegular(queuer.files.os, path) : undefined
   if (opened === undefined) throw new Error(`its ${name} of ${bytes} bytes is not there`)
   try {
-    if (opened.size <= cap) return await sendRange(queuer, send, id, name, opened.fd, 0, opened.size)
+    if (opened.size <= cap) return await sendRange(queuer, out, id, name, opened.fd, 0, opened.size)
     const half = Math.floor(cap / 2)
-    await sendRange(queuer, send, id, name, opened.fd, 0, half)
-    await sendRange(queuer, send, id, `${name}-tail`, opened.fd, opened.size - half, opened.size)
+    await sendRange(queuer, out, id, name, opened.fd, 0, half)
+    await sendRange(queuer, out, id, `${name}-tail`, opened.fd, opened.size - half, opened.size)
   } finally {
     queuer.files.os.closeSync(opened.fd)
   }
 }
 
-async function sendOutputs(queuer: Queuer, send: Send, job: JobRecord, result: ResultRecord): Promise<void> {
+async function sendOutputs(queuer: Queuer, out: Out, job: JobRecord, result: ResultRecord): Promise<void> {
   const workDir = queuer.spool.workDir(job.id, result.attempt)
   for (const output of result.outputs) {
     const root = outputPlaces(workDir, output.name).find((place) => queuer.files.exists(place))
@@ -67,7 +85,7 @@ async function sendOutputs(queuer: Queuer, send: Send, job: JobRecord, result: R
       const opened = openRegular(queuer.files.os, entry.path === '' ? root : join(root, entry.path))
       if (opened === undefined) throw new Error(`output "${output.name}" is no regular file any more`)
       try {
-        await sendRange(queuer, send, job.id, `${output.key}/${entry.path}`, opened.fd, 0, entry.size)
+        await sendRange(queuer, out, job.id, `${output.key}/${entry.path}`, opened.fd, 0, entry.size)
       } finally {
         queuer.files.os.closeSync(opened.fd)
       }
@@ -76,7 +94,8 @@ async function sendOutputs(queuer: Queuer, send: Send, job: JobRecord, result: R
 }
 
 /** Ends with `collected`, or with `uncollected` and why; `gone` when there is no such job here. */
-export async function collectJob(queuer: Queuer, send: Send, id: string): Promise<void> {
+export async function collectJob(queuer: Queuer, out: Out, id: string): Promise<void> {
+  const { send } = out
   const { files, spool } = queuer
   const control = spool.control(id)
   const job = files.readJson<JobRecord>(control.record)
@@ -96,10 +115,10 @@ export async function collectJob(queuer: Queuer, send: Send, id: string): Promis
     // told by the result itself: a listing of the attempts could be stale
     const scripted = result.rc === null ? result.attempts.at(-1)?.attempt : result.attempt
     if (scripted !== undefined) {
-      await sendStream(queuer, send, id, 'stdout', control.stdout(scripted), result.stdoutBytes, job.streamCapBytes)
-      await sendStream(queuer, send, id, 'stderr', control.stderr(scripted), result.stderrBytes, job.streamCapBytes)
+      await sendStream(queuer, out, id, 'stdout', control.stdout(scripted), result.stdoutBytes, job.streamCapBytes)
+      await sendStream(queuer, out, id, 'stderr', control.stderr(scripted), result.stderrBytes, job.streamCapBytes)
     }
-    await sendOutputs(queuer, send, job, result)
+    await sendOutputs(queuer, out, job, result)
     await send({ type: 'collected', id })
   } catch (error) {
     await send({ type: 'uncollected', id, why: error instanceof Error ? error.message : String(error), gone: false })

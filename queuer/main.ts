@@ -7,6 +7,7 @@ import { needMark } from '../contract/protocol.ts'
 import { spoolAt } from '../contract/spool.ts'
 import { realClock } from '../system/clock.ts'
 import { sha256 } from '../system/digest.ts'
+import { digestInThread } from '../system/digest-thread.ts'
 import { Files } from '../system/files.ts'
 import { lineLog } from '../system/logger.ts'
 import { realOs } from '../system/os.ts'
@@ -28,7 +29,7 @@ async function main(): Promise<number> {
     process.stdout.write(`${usage}\n`)
     return process.argv.includes('--help') ? 0 : 64
   }
-  const files = new Files(realOs)
+  const files = new Files(realOs, digestInThread)
   for (const [name, file] of [
     ['digest', self],
     ['runner-digest', join(dirname(self), 'hpc_runner')],

@@ -12,13 +12,14 @@ import {
 } from '../contract/protocol.ts'
 import { keysIn } from '../contract/spool.ts'
 import { BatchWriter } from '../system/batch-writer.ts'
+import { PieceSender } from '../system/piece-sender.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { heldKeys, locate } from './audit.ts'
 import { isFull, keepBallast, withBallast } from './ballast.ts'
 import { cancelJob } from './cancel.ts'
 import { checkSite } from './check.ts'
 import { cleanJob, sweep } from './clean.ts'
-import { collectJob, type Send } from './collect.ts'
+import { collectJob, type Out, type Send } from './collect.ts'
 import { ensureRunners } from './ensure-runner.ts'
 import { keepFresh } from './keep-fresh.ts'
 import { ensureLanes } from './lane-files.ts'
@@ -47,9 +48,12 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
     const room = heard ? answers.write(encodeFrame(answer, body)) : undefined
     if (room !== undefined) await Promise.race([room, deaf])
   }
+  const sendFrame = async (frame: Uint8Array) => {
+    if (heard) await answers.through(frame)
+  }
   output.write(readyMark)
   const reader = new FrameReader<Request>()
-  const conversation = new Conversation(queuer, send)
+  const conversation = new Conversation(queuer, { send, pieces: new PieceSender(sendFrame) })
   try {
     const chunks = input[Symbol.asyncIterator]()
     talk: for (;;) {
@@ -81,6 +85,7 @@ export async function serve(queuer: Queuer, input: Readable, output: Writable): 
 
 class Conversation {
   readonly #queuer: Queuer
+  readonly #out: Out
   readonly #send: Send
   readonly #receiver: Receiver
   readonly #beside = new Set<Promise<void>>()
@@ -90,8 +95,10 @@ class Conversation {
   #pass: Pass | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(queuer: Queuer, send: Send) {
+  constructor(queuer: Queuer, out: Out) {
+    const { send } = out
     this.#queuer = queuer
+    this.#out = out
     this.#send = send
     this.#receiver = new Receiver(queuer, () =>
       send({ type: 'log', level: 'debug', text: 'reading what was uploaded before' }),
@@ -142,7 +149,7 @@ class Conversation {
         return this.#ensure(this.#newest())
       case 'collect':
         this.#newest()
-        return collectJob(queuer, this.#send, request.id)
+        return collectJob(queuer, this.#out, request.id)
       case 'clean': {
         const { gateway } = this.#newest()
         // what could not be cleaned keeps its key, by which the next pass finds it

@@ -76,6 +76,7 @@ export async function collect(
     collecting.push(async () => {
       const said = await answer
       session.collectors.delete(id)
+      await receiver.settled()
       const why =
         said.type === 'uncollected'
           ? said.why

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { realClock } from '../system/clock.ts'
+import { digestInThread } from '../system/digest-thread.ts'
 import { Files } from '../system/files.ts'
 import { type Level, lineLog } from '../system/logger.ts'
 import { realOs } from '../system/os.ts'
@@ -42,7 +43,7 @@ export function makeGateway(
   level: Level,
   progress: (line: Progress) => void = () => undefined,
 ): Gateway {
-  const files = new Files(realOs)
+  const files = new Files(realOs, digestInThread)
   const log = lineLog(realClock, level, (line) => process.stderr.write(line))
   const self = identifyProcess(process.pid, realClock.uptime().bootId)
   if (self === undefined) throw new Error('/proc is not there: hpc-submitter runs on Linux')

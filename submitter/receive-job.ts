@@ -6,7 +6,8 @@ import type { JobDescription } from '../contract/job-description.ts'
 import type { FileEntry, OutputEntry, ResultRecord } from '../contract/spool-records.ts'
 import { streamText } from '../contract/stream-text.ts'
 import { renderBytes } from '../contract/units.ts'
-import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } from '../system/os.ts'
+import { type FileDigest, worthAThreadBytes } from '../system/file-digest.ts'
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } from '../system/os.ts'
 import { openOutputFolder } from './check-files.ts'
 import type { Gateway } from './gateway.ts'
 import { holdOwnFolder, isGuarded, pathOfOpen, removeGuarded } from './held-folder.ts'
@@ -16,10 +17,17 @@ import type { HpcNode } from './submitted-file.ts'
 
 interface Receiving {
   readonly fd: number
-  readonly hash: Hash
   readonly entry: FileEntry
   size: number
+  readonly hash: Hash
+  /** Of a large file instead. */
+  readonly digest: FileDigest | undefined
+  /** How far it was told to read. */
+  reached: number
 }
+
+/** How often a digest hears that there is more to read. */
+const reachBytes = 4 * 1024 * 1024
 
 export interface Received {
   readonly output: OutputEntry
@@ -42,6 +50,8 @@ export class JobReceiver implements Collector {
   readonly #open = new Map<string, Receiving>()
   readonly #wanted = new Map<string, { path: string; entry: FileEntry }>()
   readonly #verified = new Set<string>()
+  /** Large files that are still being digested. */
+  readonly #digesting = new Set<Promise<void>>()
   /** Folders held open while they are written into. */
   readonly #held: number[] = []
   readonly outputs: Received[] = []
@@ -139,31 +149,63 @@ export class JobReceiver implements Collector {
     if (wanted === undefined) return
     let receiving = this.#open.get(file)
     if (receiving === undefined) {
-      const fd = os.openSync(wanted.path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-      receiving = { fd, hash: createHash('sha256'), entry: wanted.entry, size: 0 }
+      const fd = os.openSync(wanted.path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+      const digest = wanted.entry.size < worthAThreadBytes ? undefined : this.#gateway.files.startDigest(fd)
+      receiving = { fd, hash: createHash('sha256'), digest, entry: wanted.entry, size: 0, reached: 0 }
       this.#open.set(file, receiving)
     }
     if (offset !== receiving.size)
       throw new Error(`a piece of ${quoted(file)} came at ${offset} instead of ${receiving.size}`)
     this.#gateway.files.writeAll(receiving.fd, body)
-    receiving.hash.update(body)
     receiving.size += body.length
+    const { digest, size, reached } = receiving
+    if (digest === undefined) receiving.hash.update(body)
+    else if (size >= reached + reachBytes) {
+      digest.reach(size)
+      receiving.reached = size
+    }
     if (!last) return
-    this.#open.delete(file)
-    const { size, sha256 } = receiving.entry
+    if (digest === undefined) {
+      this.#verify(file, receiving, receiving.hash.digest('hex'))
+      return
+    }
+    const work = this.#verifyLarge(file, receiving, digest).finally(() => this.#digesting.delete(work))
+    this.#digesting.add(work)
+  }
+
+  async #verifyLarge(file: string, receiving: Receiving, digest: FileDigest): Promise<void> {
     try {
-      if (receiving.size !== size || receiving.hash.digest('hex') !== sha256) {
+      const found = await digest.end(receiving.size)
+      // else discarded meanwhile, and closed
+      if (this.#open.get(file) === receiving) this.#verify(file, receiving, found)
+    } catch (error) {
+      this.#spoil(error)
+    }
+  }
+
+  #verify(file: string, receiving: Receiving, found: string): void {
+    const { os } = this.#gateway.files
+    const { fd, entry } = receiving
+    this.#open.delete(file)
+    try {
+      if (receiving.size !== entry.size || found !== entry.sha256) {
         throw new Error(
-          `${quoted(file)} arrived as ${receiving.size} bytes that are not the ${size} bytes the runner saw`,
+          `${quoted(file)} arrived as ${receiving.size} bytes that are not the ${entry.size} bytes the runner saw`,
         )
       }
-      os.fsyncSync(receiving.fd)
-      const written = this.outputs.find(({ temporary }) => temporary === wanted.path)
-      if (written !== undefined) written.inode = os.fstatSync(receiving.fd).ino
+      os.fsyncSync(fd)
+      const path = this.#wanted.get(file)?.path
+      const written = this.outputs.find(({ temporary }) => temporary === path)
+      if (written !== undefined) written.inode = os.fstatSync(fd).ino
     } finally {
-      os.closeSync(receiving.fd)
+      os.closeSync(fd)
     }
     this.#verified.add(file)
+  }
+
+  /** Resolves when everything that has come is verified, or found wrong. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#digesting)
   }
 
   #spoil(error: unknown): void {
@@ -204,7 +246,10 @@ export class JobReceiver implements Collector {
 
   /** Takes away what lies beside the destinations. */
   discard(): void {
-    for (const { fd } of this.#open.values()) this.#gateway.files.os.closeSync(fd)
+    for (const { fd, digest } of this.#open.values()) {
+      digest?.stop()
+      this.#gateway.files.os.closeSync(fd)
+    }
     this.#open.clear()
     for (const { temporary } of this.outputs) {
       try {

@@ -1,5 +1,6 @@
 /** One conversation with a site's hpc_queuer over a kept connection: requests go out without waiting, answers find who asked. */
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { describeError, HpcError } from '../contract/errors.ts'
 import { type Answer, encodeFrame, FrameReader, type Request } from '../contract/protocol.ts'
 import { BatchWriter } from '../system/batch-writer.ts'
@@ -33,9 +34,8 @@ export class Session {
   onNews: (() => void) | undefined
   readonly collectors = new Map<string, Collector>()
   #fault: HpcError | undefined
-  /** Rejects when the session does; for racing with anything awaited. */
-  readonly #failed: Promise<never>
-  #rejectFailed: (error: HpcError) => void = () => undefined
+  /** What awaits room: a session that breaks frees nobody. */
+  readonly #held = new Set<(error: HpcError) => void>()
   #closed = false
   #heardMs: number
   readonly #watchdog: NodeJS.Timeout
@@ -51,10 +51,6 @@ export class Session {
     this.#connection = connection
     this.#channel = started.channel
     this.#requests = new BatchWriter(started.channel.stdin)
-    this.#failed = new Promise((_, reject) => {
-      this.#rejectFailed = reject
-    })
-    this.#failed.catch(() => undefined)
     if (started.noise.trim() !== '')
       gateway.log.debug(`${site.name}: the login shell printed: ${started.noise.trim().slice(0, 500)}`)
     started.channel.stderr.on('data', (chunk: Buffer) =>
@@ -93,7 +89,22 @@ export class Session {
     if (this.#fault !== undefined) throw this.#fault
     if (body !== undefined) this.#heardMs = this.#gateway.clock.monotonicMs()
     const room = this.#requests.write(encodeFrame(request, body))
-    if (room !== undefined) await Promise.race([room, this.#failed])
+    if (room !== undefined) await this.#unlessBroken(room)
+  }
+
+  /** Sends a frame made by the caller; resolves when its memory may be used again. */
+  async sendFrame(frame: Uint8Array): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault
+    this.#heardMs = this.#gateway.clock.monotonicMs()
+    await this.#unlessBroken(this.#requests.through(frame))
+  }
+
+  /** Not Promise.race: what it is raced with would keep every piece of a long upload in mind. */
+  #unlessBroken(room: Promise<unknown>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#held.add(reject)
+      room.finally(() => this.#held.delete(reject)).then(() => resolve(), reject)
+    })
   }
 
   /** The answer of that type (for that job). Ask before you send. */
@@ -130,7 +141,7 @@ export class Session {
     }
     try {
       take(rest)
-      for await (const chunk of this.#channel.stdout) take(chunk as Uint8Array)
+      await eachChunk(this.#channel.stdout, take)
       await this.#channel.exited
       this.#fail(new HpcError('transient', `Cannot go on with site "${this.site.name}": hpc_queuer ended early`))
     } catch (error) {
@@ -185,7 +196,8 @@ export class Session {
   #fail(error: HpcError): void {
     if (this.#fault !== undefined || this.#closed) return
     this.#fault = error
-    this.#rejectFailed(error)
+    for (const reject of this.#held) reject(error)
+    this.#held.clear()
     for (const { reject } of this.#waiters.values()) reject(error)
     this.#waiters.clear()
   }
@@ -209,6 +221,24 @@ export class Session {
     this.#channel.kill()
     await this.#connection.close().catch(() => undefined)
   }
+}
+
+/** Not `for await`: that joins what has come meanwhile into new memory each time. */
+function eachChunk(stream: Readable, take: (chunk: Uint8Array) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.on('data', (chunk: Uint8Array) => {
+      try {
+        take(chunk)
+      } catch (error) {
+        stream.destroy()
+        reject(error)
+      }
+    })
+    stream.once('error', reject)
+    stream.once('end', resolve)
+    stream.once('close', resolve)
+    stream.resume()
+  })
 }
 
 /** Waits for a site's word, but not for ever: a login may say nothing (a home folder that hangs, say) and the site's lock is held. */

@@ -4,6 +4,7 @@
  */
 import { basename } from 'node:path'
 import { describeError, quoted } from '../contract/errors.ts'
+import type { Request } from '../contract/protocol.ts'
 import type { FileEntry, JobRecord } from '../contract/spool-records.ts'
 import { sha256 } from '../system/digest.ts'
 import type { JobToSend } from './accept-job.ts'
@@ -22,15 +23,12 @@ export type Sent =
   /** What another pass may mend. */
   | { readonly outcome: 'waiting'; readonly job: JobToSend; readonly why: string }
 
-/** A job whose inputs are known by size and digest. */
-export interface Described {
-  readonly job: JobToSend
+export type Publish = Extract<Request, { type: 'publish' }>
+
+interface Prepared {
   readonly record: JobRecord
   /** Of the whole record: it names the upload. */
   readonly digest: string
-}
-
-interface Prepared extends Described {
   /** By base name. */
   readonly contents: Map<string, Buffer>
 }
@@ -54,11 +52,6 @@ export function withInput<T>(
   return act(opened.fd).finally(() => gateway.files.os.closeSync(opened.fd))
 }
 
-export function describe(job: JobToSend, inputs: Readonly<Record<string, FileEntry>>): Described {
-  const record: JobRecord = { ...job.plan.record, inputs }
-  return { job, record, digest: sha256(JSON.stringify(record)) }
-}
-
 /** Content, size and digest of every input as it is now. A file that changes while it is read is read once more. */
 async function prepare(gateway: Gateway, job: JobToSend): Promise<Prepared> {
   const inputs: Record<string, FileEntry> = {}
@@ -79,7 +72,8 @@ async function prepare(gateway: Gateway, job: JobToSend): Promise<Prepared> {
       throw new InputFault(`${quoted(path)} changes while it is read`, false)
     })
   }
-  return { ...describe(job, inputs), contents }
+  const record: JobRecord = { ...job.plan.record, inputs }
+  return { record, digest: sha256(JSON.stringify(record)), contents }
 }
 
 function readFrom(gateway: Gateway, fd: number, size: number): Buffer {
@@ -93,8 +87,8 @@ function readFrom(gateway: Gateway, fd: number, size: number): Buffer {
   return bytes.subarray(0, filled)
 }
 
-/** Streams one job; resolves when its last byte is on its way. */
-async function upload(session: Session, { record, digest, contents }: Prepared): Promise<void> {
+/** Streams one job; resolves when its last byte is on its way, with what is to be said then. */
+async function upload(session: Session, { record, digest, contents }: Prepared): Promise<Publish> {
   const { id } = record
   for (const { path: file, size, sha256, mode } of Object.values(record.inputs)) {
     const content = contents.get(file) ?? Buffer.alloc(0)
@@ -106,7 +100,7 @@ async function upload(session: Session, { record, digest, contents }: Prepared):
       at += pieceBytes
     } while (at < size)
   }
-  await session.send({ type: 'publish', id, digest, record })
+  return { type: 'publish', id, digest, record }
 }
 
 export function failed(job: JobToSend, error: unknown): Sent {
@@ -114,21 +108,24 @@ export function failed(job: JobToSend, error: unknown): Sent {
   return { outcome: 'waiting', job, why: describeError(error) }
 }
 
-/** Gives a job up to be published and keeps what will be said of it. What is wrong with the job is its own, a broken session is thrown. */
+/** Uploads a job, has it published, and keeps what will be said of it. What is wrong with the job is its own, a broken session is thrown. */
 export async function sendOne(
   session: Session,
   job: JobToSend,
   outcomes: Promise<Sent>[],
-  upload: () => Promise<void>,
+  upload: () => Promise<Publish>,
 ): Promise<void> {
-  const answer = session.answer(['published', 'unpublished'], job.hpc.id)
+  let publish: Publish
   try {
-    await upload()
+    publish = await upload()
   } catch (error) {
     if (!session.alive) throw error
     outcomes.push(Promise.resolve(failed(job, error)))
     return
   }
+  // asked only now: somebody who waits and is not answered makes the site look silent
+  const answer = session.answer(['published', 'unpublished'], job.hpc.id)
+  await session.send(publish)
   const outcome = answer.then(
     (said): Sent =>
       said.type === 'published'

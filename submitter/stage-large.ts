@@ -1,67 +1,34 @@
-/** Staging in what is large: digests first, then each file from where an earlier pass stopped. */
+/**
+ * Staging in what is large: each file from where an earlier pass stopped. It is digested while it is sent, so until then an upload goes by
+ * what its files look like, as rsync does; whether the right bytes arrived is told by size and digest alone.
+ */
 import { basename } from 'node:path'
 import { quoted } from '../contract/errors.ts'
 import type { FileEntry } from '../contract/spool-records.ts'
-import { digestOf } from '../system/digest.ts'
+import { digestOf, sha256 } from '../system/digest.ts'
+import { worthAThreadBytes } from '../system/file-digest.ts'
+import type { Stats } from '../system/os.ts'
+import { PieceSender } from '../system/piece-sender.ts'
 import type { JobToSend } from './accept-job.ts'
 import { DigestCache } from './digest-cache.ts'
 import type { Gateway } from './gateway.ts'
 import type { Session } from './session.ts'
-import { type Described, describe, failed, InputFault, type Sent, sendOne, withInput } from './stage-in.ts'
+import { failed, InputFault, type Publish, type Sent, sendOne, withInput } from './stage-in.ts'
 
-const pieceBytes = 256 * 1024
 const goesOn = 'its upload goes on in the next pass'
 
-/** Size and digest of every input as it is now. A file that changes while it is read is read once more. */
-async function digestInputs(gateway: Gateway, job: JobToSend, known: DigestCache): Promise<Described> {
-  const inputs: Record<string, FileEntry> = {}
-  const { os } = gateway.files
-  for (const [key, path] of job.description.inputs) {
-    inputs[key] = await withInput(gateway, job, path, async (fd) => {
-      for (let tries = 0; tries < 2; tries++) {
-        const before = os.fstatSync(fd)
-        const digest = known.get(path, before) ?? (await digestOf(os, fd))
-        const after = os.fstatSync(fd)
-        if (after.size !== digest.size || after.mtimeMs !== before.mtimeMs) continue
-        known.set(path, before, digest.sha256)
-        return { path: basename(path), mode: before.mode & 0o777, ...digest }
-      }
-      throw new InputFault(`${quoted(path)} changes while it is read`, false)
-    })
-  }
-  return describe(job, inputs)
+/** An input as it looks when its upload begins. */
+interface Look {
+  readonly key: string
+  readonly path: string
+  readonly stats: Stats
 }
 
-/** Streams one job; resolves when its last byte is on its way. */
-async function upload(
-  gateway: Gateway,
-  session: Session,
-  { job, record, digest }: Described,
-  offsets: Readonly<Record<string, number>>,
-  deadlineMs: number,
-): Promise<void> {
-  const { id } = record
-  const total = Object.values(record.inputs).reduce((sum, { size }) => sum + size, 0)
-  let done = 0
-  for (const [key, { path: file, size, sha256, mode }] of Object.entries(record.inputs)) {
-    const path = job.description.inputs.get(key) ?? ''
-    await withInput(gateway, job, path, async (fd) => {
-      let at = Math.min(offsets[file] ?? 0, size)
-      done += at
-      do {
-        if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
-        const piece = Buffer.allocUnsafe(pieceBytes)
-        const count = gateway.files.os.readSync(fd, piece, 0, pieceBytes, at)
-        const last = at + count >= size ? { last: { size, sha256, mode } } : {}
-        await session.send({ type: 'part', id, digest, file, offset: at, ...last }, piece.subarray(0, count))
-        done += count
-        gateway.progress({ what: `${job.hpc.name}: ${file}`, done, total })
-        if (count === 0 && at < size) throw new InputFault(`${quoted(path)} became shorter while it was sent`, true)
-        at += count
-      } while (at < size)
-    })
-  }
-  await session.send({ type: 'publish', id, digest, record })
+/** A file does not look as it did when its upload began. */
+class Changed extends Error {}
+
+function checkUnchanged({ path, stats }: Look, now: Stats): void {
+  if (stats.ino !== now.ino || stats.size !== now.size || stats.mtimeMs !== now.mtimeMs) throw new Changed(path)
 }
 
 /** Sends large jobs, each from where an earlier pass stopped, until `deadlineMs` (monotonic); the next pass goes on from there. */
@@ -72,21 +39,134 @@ export async function stageLarge(
   deadlineMs: number,
 ): Promise<Promise<Sent>[]> {
   const outcomes: Promise<Sent>[] = []
-  const known = new DigestCache(gateway)
+  const sending = new LargeSending(gateway, session, deadlineMs)
   for (const job of jobs) {
     try {
       if (gateway.clock.monotonicMs() > deadlineMs) throw new InputFault(goesOn, true)
-      const described = await digestInputs(gateway, job, known)
-      known.save()
-      const { record, digest } = described
-      const have = session.answer('have', record.id)
-      await session.send({ type: 'stage', id: record.id, digest, lane: record.lane, resume: true })
-      const { offsets } = await have
-      await sendOne(session, job, outcomes, () => upload(gateway, session, described, offsets, deadlineMs))
+      await sendOne(session, job, outcomes, () => sending.upload(job))
     } catch (error) {
       if (!session.alive) throw error
       outcomes.push(Promise.resolve(failed(job, error)))
     }
   }
   return outcomes
+}
+
+class LargeSending {
+  readonly #gateway: Gateway
+  readonly #session: Session
+  readonly #deadlineMs: number
+  readonly #known: DigestCache
+  readonly #pieces: PieceSender
+
+  constructor(gateway: Gateway, session: Session, deadlineMs: number) {
+    this.#gateway = gateway
+    this.#session = session
+    this.#deadlineMs = deadlineMs
+    this.#known = new DigestCache(gateway)
+    this.#pieces = new PieceSender((frame) => session.sendFrame(frame))
+  }
+
+  /** Streams one job; resolves when its last byte is on its way, with what is to be said then. A file that changes meanwhile is begun anew, once. */
+  async upload(job: JobToSend): Promise<Publish> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#upload(job)
+      } catch (error) {
+        if (!(error instanceof Changed)) throw error
+        if (tries === 2) throw new InputFault(`${quoted(error.message)} changes while it is read`, false)
+      } finally {
+        this.#known.save()
+      }
+    }
+  }
+
+  async #upload(job: JobToSend): Promise<Publish> {
+    const { id } = job.hpc
+    const looks = await this.#look(job)
+    const digest = nameOf(job, looks)
+    const have = this.#session.answer('have', id)
+    await this.#session.send({ type: 'stage', id, digest, lane: job.plan.record.lane, resume: true })
+    const { offsets } = await have
+    const total = looks.reduce((sum, { stats }) => sum + stats.size, 0)
+    const inputs: Record<string, FileEntry> = {}
+    let before = 0
+    for (const look of looks) {
+      const from = Math.min(offsets[basename(look.path)] ?? 0, look.stats.size)
+      inputs[look.key] = await this.#sendFile(job, look, digest, from, (done) => {
+        this.#gateway.progress({ what: `${job.hpc.name}: ${basename(look.path)}`, done: before + done, total })
+      })
+      before += look.stats.size
+    }
+    return { type: 'publish', id, digest, record: { ...job.plan.record, inputs } }
+  }
+
+  async #look(job: JobToSend): Promise<Look[]> {
+    const { os } = this.#gateway.files
+    const looks: Look[] = []
+    for (const [key, path] of job.description.inputs) {
+      const stats = await withInput(this.#gateway, job, path, async (fd) => os.fstatSync(fd))
+      looks.push({ key, path, stats })
+    }
+    return looks
+  }
+
+  #sendFile(
+    job: JobToSend,
+    look: Look,
+    digest: string,
+    from: number,
+    onBytes: (done: number) => void,
+  ): Promise<FileEntry> {
+    const { os } = this.#gateway.files
+    const { path, stats } = look
+    const { size } = stats
+    const part = { type: 'part', id: job.hpc.id, digest, file: basename(path) } as const
+    return withInput(this.#gateway, job, path, async (fd) => {
+      checkUnchanged(look, os.fstatSync(fd))
+      const digesting = this.#digest(look, fd)
+      try {
+        for (let at = from; at < size; ) {
+          if (this.#gateway.clock.monotonicMs() > this.#deadlineMs) throw new InputFault(goesOn, true)
+          const count = await this.#pieces.send(
+            (body) => os.readSync(fd, body, 0, Math.min(body.length, size - at), at),
+            () => ({ ...part, offset: at }),
+          )
+          if (count === 0) throw new Changed(path)
+          at += count
+          onBytes(at)
+        }
+        const found = await digesting.sha256
+        checkUnchanged(look, os.fstatSync(fd))
+        this.#known.set(path, stats, found)
+        const entry = { size, sha256: found, mode: stats.mode & 0o777 }
+        await this.#session.send({ ...part, offset: size, last: entry })
+        return { path: part.file, ...entry }
+      } finally {
+        digesting.stop()
+      }
+    })
+  }
+
+  /** Runs beside the sending. */
+  #digest({ path, stats }: Look, fd: number): { sha256: Promise<string>; stop: () => void } {
+    const { files } = this.#gateway
+    const known = this.#known.get(path, stats)?.sha256
+    if (known !== undefined) return { sha256: Promise.resolve(known), stop: () => undefined }
+    const thread = stats.size < worthAThreadBytes ? undefined : files.startDigest(fd)
+    const found =
+      thread?.end(stats.size) ??
+      digestOf(files.os, fd).then(({ sha256, size }) => {
+        if (size !== stats.size) throw new Changed(path)
+        return sha256
+      })
+    found.catch(() => undefined)
+    return { sha256: found, stop: () => thread?.stop() }
+  }
+}
+
+/** What goes on is an upload of the same record with files that look the same. */
+function nameOf(job: JobToSend, looks: readonly Look[]): string {
+  const signs = looks.map(({ key, path, stats }) => [key, path, stats.ino, stats.size, stats.mtimeMs])
+  return sha256(JSON.stringify([job.plan.record, signs]))
 }

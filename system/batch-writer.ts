@@ -27,6 +27,14 @@ export class BatchWriter {
     return undefined
   }
 
+  /** Writes at once, after what waits; resolves when the memory of `piece` may be used again. A broken output tells its own listeners. */
+  through(piece: Uint8Array): Promise<void> {
+    this.flush()?.catch(() => undefined)
+    return new Promise((resolve) => {
+      this.#output.write(piece, () => resolve())
+    })
+  }
+
   flush(): Promise<unknown> | undefined {
     clearImmediate(this.#atTurnsEnd)
     this.#atTurnsEnd = undefined

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
+import { digestHere, type StartDigest } from './file-digest.ts'
 import {
   errno,
   O_CREAT,
@@ -37,12 +38,15 @@ const temporaryTries = 5
 
 export class Files {
   readonly os: Os
+  /** Of a large file, beside other work. */
+  readonly startDigest: StartDigest
   /** Temporary names are ours alone: never built from a name that came from outside. */
   readonly #prefix = `.${randomBytes(6).toString('hex')}`
   #count = 0
 
-  constructor(os: Os) {
+  constructor(os: Os, startDigest = digestHere(os)) {
     this.os = os
+    this.startDigest = startDigest
   }
 
   temporaryName(): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { encodeFrame, FrameReader, type Request } from '../../contract/protocol.ts'
+import { encodeFrame, FrameReader, PieceFrame, type Request } from '../../contract/protocol.ts'
 
 const requests: readonly { header: Request; body: Uint8Array }[] = [
   { header: { type: 'ensure' }, body: new Uint8Array(0) },
@@ -59,6 +59,37 @@ test('FrameReader gives the same frames for any frames and any cuts', () => {
       },
     ),
   )
+})
+
+test('FrameReader gives bodies of any size, and PieceFrame sends them, whatever the chunks', () => {
+  const sizes = [0, 1, 65_535, 65_536, 65_537, 262_144, 20_000, 262_144, 1_000_000]
+  const piece = new PieceFrame(1_000_000)
+  const sent = sizes.map((size, n) => {
+    const header = { type: 'part', id: 'i', digest: 'd', file: 'ü'.repeat(n * 40), offset: n } as Request
+    for (let at = 0; at < size; at += 1) piece.body[at] = (at * 31 + n * 7) & 255
+    return { header, body: Uint8Array.from(piece.body.subarray(0, size)), frame: Buffer.from(piece.seal(header, size)) }
+  })
+  const bytes = Buffer.concat(sent.map(({ frame }) => frame))
+  for (const step of [1009, 32_768, 65_536, 300_000, bytes.length]) {
+    const reader = new FrameReader<Request>()
+    const got: { header: Request; body: Uint8Array }[] = []
+    for (let at = 0; at < bytes.length; at += step) {
+      const frames = reader.push(Uint8Array.from(bytes.subarray(at, at + step)))
+      got.push(...frames.map(({ header, body }) => ({ header, body: Uint8Array.from(body) })))
+    }
+    assert.deepEqual(
+      got,
+      sent.map(({ header, body }) => ({ header, body })),
+      `in chunks of ${step}`,
+    )
+  }
+})
+
+test('PieceFrame sends a header that is longer than its room', () => {
+  const header = { type: 'part', id: 'i', digest: 'd', file: '\u0001'.repeat(1000), offset: 0 } as const
+  const piece = new PieceFrame(10)
+  piece.body.fill(7)
+  assert.deepEqual(readAll([piece.seal(header, 10)]), [{ header, body: new Uint8Array(10).fill(7) }])
 })
 
 test('FrameReader refuses what cannot be a frame', () => {

@@ -26,11 +26,13 @@ export function wire(kernel: Kernel, delayMs: number, heldUntilMs: () => number 
   }
   const input = new Writable({
     write: (chunk: Buffer, _, done) => {
-      under.push(chunk)
+      // the writer may use its memory again when it is told that this is done
+      const sent = Buffer.from(chunk)
+      under.push(sent)
       arrive(() => {
         if (!whole) return
         under.shift()
-        output.push(chunk)
+        output.push(sent)
         done()
       }, delayMs)
     },
