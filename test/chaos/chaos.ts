@@ -40,8 +40,9 @@ export async function runChaos(seed: number, scale: Scale, { keep = false } = {}
   const say = (line: string) => {
     writeSync(logFd, `[${((performance.now() - began) / 1000).toFixed(1).padStart(6)}] ${line}\n`)
   }
-  const first = new Lab({ lane: lanes })
-  const labs = [first, new Lab({ lane: lanes, with: first })]
+  const options = { lane: lanes, site: `max_runners: ${plan.maxRunners}` }
+  const first = new Lab(options)
+  const labs = [first, new Lab({ ...options, with: first })]
   const scripts = new ScriptLog(first)
   for (const lab of labs) giveTemplates(lab, scripts)
   const reader = new Reader(100)
@@ -77,7 +78,12 @@ export async function runChaos(seed: number, scale: Scale, { keep = false } = {}
       if (ran.code !== 0) broken.push(`a pass in peace ended with ${ran.code}: ${ran.stderr.trim()}`)
     }
     const runs = runsOf(scripts, plan, labs)
-    broken.push(...missing, ...judgeAll(labs, jobs, reader, runs), ...judgeTurns(runs), ...clashes(scripts))
+    broken.push(
+      ...missing,
+      ...judgeAll(labs, jobs, reader, runs),
+      ...judgeTurns(runs, plan.maxRunners),
+      ...clashes(scripts),
+    )
     const figures = figuresOf({ plan, faults, runs, labs, loops, stormMs, tookMs: performance.now() - began })
     for (const sentence of broken) say(`BROKEN: ${sentence}`)
     say(JSON.stringify(figures))

@@ -13,6 +13,7 @@ import { endedOtherwise } from './verdict.ts'
 
 export interface Figures {
   readonly seed: number
+  readonly maxRunners: number
   readonly jobs: number
   readonly results: number
   readonly faults: Readonly<Record<string, number>>
@@ -78,6 +79,7 @@ export function figuresOf(of: {
   }
   return {
     seed: plan.seed,
+    maxRunners: plan.maxRunners,
     jobs: plan.jobs.length,
     results,
     faults: Object.fromEntries([...faults.struck].sort()),

@@ -49,6 +49,7 @@ export interface PlannedFault {
 
 export interface Plan {
   readonly seed: number
+  readonly maxRunners: number
   readonly jobs: readonly PlannedJob[]
   readonly faults: readonly PlannedFault[]
 }
@@ -87,5 +88,5 @@ export function planChaos(seed: number, { jobs, seconds, faultEverySeconds, long
     const lastsMs = longOutages && chance.happens(0.1) ? chance.between(15_000, 40_000) : chance.between(500, 6_000)
     faults.push({ atMs, kind: chance.pick(kinds), victim: chance.next(), lastsMs })
   }
-  return { seed, jobs: planned, faults }
+  return { seed, maxRunners: chance.pick([1, 1, 2]), jobs: planned, faults }
 }

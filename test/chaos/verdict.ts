@@ -1,17 +1,19 @@
 /** What the judge of all suites does not know of: two starts of one job side by side, runners of a lane that take turns. Pure. */
 import type { Run } from '../judge/evidence.ts'
 
-/** With one runner to a lane, the starts of each are in one piece: after another's first start it starts nothing. */
-export function judgeTurns(runs: readonly Run[]): readonly string[] {
+/** Each runner of a lane works from its first start to its last: at no start do more of them than allowed. */
+export function judgeTurns(runs: readonly Run[], maxRunners: number): readonly string[] {
   const said: string[] = []
   for (const lane of new Set(runs.map((run) => run.lane))) {
-    const left = new Set<string>()
-    let atWork: Run | undefined
-    for (const run of runs.filter((one) => one.lane === lane).sort((a, b) => a.startMs - b.startMs)) {
-      if (atWork?.runner !== undefined && run.runner !== atWork.runner) left.add(atWork.runner)
-      if (run.runner !== undefined && left.has(run.runner))
-        said.push(`runner ${run.runner} of ${lane} started ${run.mark} after ${atWork?.runner} had begun to work`)
-      atWork = run
+    const mine = runs.filter((run) => run.lane === lane)
+    const spans = [...new Set(mine.map(({ runner }) => runner))].map((runner) => {
+      const starts = mine.filter((run) => run.runner === runner).map(({ startMs }) => startMs)
+      return { runner, first: Math.min(...starts), last: Math.max(...starts) }
+    })
+    for (const { mark, startMs } of mine) {
+      const atWork = spans.filter(({ first, last }) => first <= startMs && startMs <= last)
+      if (atWork.length > maxRunners)
+        said.push(`${atWork.map(({ runner }) => runner).join(' and ')} of ${lane} worked side by side at ${mark}`)
     }
   }
   return said

@@ -7,7 +7,7 @@ import { after, before, it } from 'node:test'
 import { pidsWhere } from '../chaos/processes.ts'
 import { list, type Result, until } from '../support/world.ts'
 import { nothingLeft } from './faulty-lab.ts'
-import { account, asRoot, images, Lab, theCluster } from './lab.ts'
+import { account, asRoot, images, Lab, meetingPlace, theCluster } from './lab.ts'
 
 interface Scenario {
   readonly title: string
@@ -255,13 +255,41 @@ theCluster('scripts that misbehave', {}, () => {
     for (const [program, mb] of memory) assert.ok(mb < mostMb, `${program} took ${mb} MB`)
   })
 
+  it('a script that ignores the TERM of its cancelled allocation is killed before it runs again, and counts once', async () => {
+    const dir = meetingPlace(place)
+    place.template(
+      'deaf',
+      `#!/bin/sh
+trap '' TERM
+exec 9>>${dir}/lock
+flock -n 9 || echo together >>${dir}/together
+echo start >>${dir}/starts
+until [ -e ${dir}/go ]; do sleep 0.1; done
+echo end >>${dir}/ends
+`,
+    )
+    place.drop('deaf', 'script: deaf\n')
+    await place.tick()
+    await until('its start', () => existsSync(join(dir, 'starts')))
+    const { id } = await place.allocation('RUNNING')
+    await asRoot('scancel', id)
+    await place.drained()
+    writeFileSync(join(dir, 'go'), '')
+    await place.finish('deaf')
+    const { job } = place.finished('deaf')
+    assert.deepEqual([job.status, job.attempts], ['ok', 2], JSON.stringify(job))
+    assert.match(JSON.stringify(job.history), /attempt 1 on [^"]*: interrupted"/)
+    assert.deepEqual(list(dir).sort(), ['ends', 'go', 'lock', 'starts'], 'never two at once')
+    assert.equal(readFileSync(join(dir, 'ends'), 'utf8'), 'end\n')
+  })
+
   it('each ran once, and nothing of them stays: no process, no job at the site, no disk', async () => {
     for (const name of names) assert.equal(place.finished(name).job.attempts, 1, name)
     await until(
       'their processes to be gone',
       () => marked(names.map((name) => place.finished(name).job.id)).length === 0,
     )
-    await nothingLeft(place, names)
+    await nothingLeft(place, [...names, 'deaf'])
     // a stream that was cut stays whole for a while, and what a script that failed has left; then it goes by itself
     const { kept } = place.finished('talkative').job
     assert.ok(statSync(join(kept.path, 'control/attempts/1.stdout')).size >= threeGigabytes)
