@@ -6,6 +6,8 @@ import { describe, test } from 'node:test'
 import { World } from '../support/world.ts'
 import { judgeWorld } from './judged-world.ts'
 import { Reader } from './reader.ts'
+import { realView } from './real-view.ts'
+import { contentAt } from './results.ts'
 import { countsItself, readRuns } from './run-log.ts'
 
 describe('the judge on real folders', () => {
@@ -40,6 +42,21 @@ describe('the judge on real folders', () => {
     } finally {
       reader.end()
       await world.end()
+    }
+  })
+
+  test('a folder that is not there is told from one that lacks its files', () => {
+    const world = new World()
+    try {
+      const [none, some] = [world.out('none'), world.out('some')]
+      mkdirSync(some)
+      writeFileSync(join(some, 'a'), '1')
+      assert.deepEqual(
+        [none, some].map((path) => contentAt(realView, path, { a: '1', b: '2' })),
+        [null, { a: '1' }],
+      )
+    } finally {
+      rmSync(world.dir, { recursive: true })
     }
   })
 

@@ -81,7 +81,9 @@ export function contentAt(view: View, path: string, expected: Content): Content 
     const text = view.text(path)
     return text ?? (view.names(path).length > 0 ? filesIn(view, path) : null)
   }
-  return view.text(path) ?? filesIn(view, path)
+  const files = view.text(path) ?? filesIn(view, path)
+  // a view does not tell an empty folder from none
+  return typeof files === 'object' && Object.keys(files).length === 0 && Object.keys(expected).length > 0 ? null : files
 }
 
 function filesIn(view: View, dir: string): Readonly<Record<string, string>> {
