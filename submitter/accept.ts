@@ -13,7 +13,7 @@ import {
 } from './accept-job.ts'
 import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
-import { statePaths } from './gateway.ts'
+import { type Gateway, statePaths } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
@@ -29,6 +29,8 @@ export interface CancelRequest {
   readonly id: string
   readonly name: string
   readonly site: string
+  /** An earlier pass may have sent the job, or not: only who holds its site's lock may end it. */
+  readonly unsure?: boolean
 }
 
 export interface Accepted {
@@ -315,6 +317,12 @@ function withdrawJob(desk: Desk, hpc: HpcNode): void {
   if (hpc.site !== undefined && hpc.key !== undefined) withdraw(desk.gateway, hpc.site, { id: hpc.id, key: hpc.key })
 }
 
+/** Not one of this very pass: another may have sent it, and may be delivering it at this moment. */
+function mayBeSent(gateway: Gateway, { id, site, key }: HpcNode, unsent: readonly JobToSend[]): boolean {
+  if (site === undefined || key === undefined || !Object.hasOwn(gateway.config.sites, site)) return false
+  return unsent.find((job) => job.hpc.id === id)?.resumed !== false
+}
+
 /** `x.job.cancel`: the owner's request to stop. One that is not the owner's, or names nothing, is removed. */
 function endCancelled(desk: Desk, names: Names, result: Accepted, pending: PendingJob[], unsent: JobToSend[]): void {
   const { gateway, lock } = desk
@@ -338,7 +346,11 @@ function endCancelled(desk: Desk, names: Names, result: Accepted, pending: Pendi
       gateway.log.warn(`"${name}.job.cancel" is not of the job's owner; removed`)
       files.remove(paths.cancel)
     } else if (request.mtimeMs < submittedAt - 1000) files.remove(paths.cancel)
-    else if (pending.some((job) => job.id === hpc.id)) {
+    else if (pending.some((job) => job.id === hpc.id) && mayBeSent(gateway, hpc, unsent)) {
+      result.cancels.push({ id: hpc.id, name, site: hpc.site ?? '', unsure: true })
+      const at = unsent.findIndex((job) => job.hpc.id === hpc.id)
+      if (at >= 0) unsent.splice(at, 1)
+    } else if (pending.some((job) => job.id === hpc.id)) {
       withdrawJob(desk, hpc)
       finishUnsent(gateway, lock, found.original, hpc, 'cancelled', 'The job was cancelled before it was sent')
       const reading = readDescription(found.original, `${name}.job`)

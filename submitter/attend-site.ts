@@ -3,9 +3,10 @@ import { describeError, HpcError } from '../contract/errors.ts'
 import type { Arrivals } from './arrivals.ts'
 import { giveUpLost, planAudit } from './audit.ts'
 import type { Site } from './config.ts'
+import { endCancelledHere } from './end-cancelled.ts'
 import { expireJobs } from './expire.ts'
 import type { Gateway } from './gateway.ts'
-import { withLock } from './lock.ts'
+import { type Lock, withLock } from './lock.ts'
 import { markAsked, unmarkAsked } from './outstanding.ts'
 import { Session } from './session.ts'
 import { passOver, type SiteReport, siteError } from './site-pass.ts'
@@ -59,11 +60,22 @@ export async function attendSite(
         const streakMs = after.failingMs - (after.failingSinceMs ?? after.failingMs)
         if (left === 0 && (ended > 0 || streakMs > gateway.config.expiryMs)) forgetWorkspace(gateway, site.name, after)
       }
+      await endUnsent(gateway, lock, site.name, arrivals)
       throw known
     } finally {
       await line.end()
     }
   })
+}
+
+/** Nobody can say now whether these had been sent, and their owners need not wait for it. */
+async function endUnsent(gateway: Gateway, lock: Lock, site: string, arrivals: Arrivals): Promise<void> {
+  const accepted = await arrivals.all
+  for (const request of accepted?.cancels ?? []) {
+    if (request.site !== site || request.unsure !== true) continue
+    const message = `The job was cancelled; its site "${site}" does not answer and is to be told, as it may have been sent`
+    endCancelledHere(gateway, lock, request, { message, told: false })
+  }
 }
 
 /** The session of one pass: one that is kept, or our own, which ends with the pass. */

@@ -1,6 +1,7 @@
 /** Jobs that end otherwise than by their script, told to their site: withdrawn ones, cancelled ones, and those that cannot be sent. */
 import type { CancelRequest } from './accept.ts'
 import type { DoubtfulJob, JobToSend } from './accept-job.ts'
+import { endCancelledHere } from './end-cancelled.ts'
 import { finishUnsent } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { appendEvents } from './journal.ts'
@@ -33,11 +34,23 @@ export async function withdraw(gateway: Gateway, session: Session, work: SiteWor
   forgetWithdrawals(gateway, work.site.name, done)
 }
 
-/** The runner is asked to stop a script that is at work; a job that waits ends at once. */
-export async function cancel(session: Session, request: CancelRequest): Promise<void> {
+/** The runner is asked to stop a script that is at work; a job that waits ends at once; one that was never sent ends here. */
+export async function cancel(
+  gateway: Gateway,
+  session: Session,
+  work: SiteWork,
+  request: CancelRequest,
+  report: SiteReport,
+): Promise<void> {
   const answer = session.answer('cancelling', request.id)
   await session.send({ type: 'cancel', id: request.id, cause: 'cancelled', why: 'The job was cancelled on request' })
-  await answer
+  const { how } = await answer
+  if (request.unsure !== true) return
+  if (how !== 'absent') report.published.push(request.id)
+  else {
+    endCancelledHere(gateway, work.lock, request, { message: 'The job was cancelled before it was sent', told: true })
+    report.refused.push(request.id)
+  }
 }
 
 /** Ends a job that its site does not have and cannot get. */

@@ -3,19 +3,15 @@
  * has run out or their owners cancel them, as those of a site that fails; a site that comes back goes on, and is told of what ended.
  */
 import { HpcError } from '../contract/errors.ts'
-import { readDescription } from '../contract/read-description.ts'
 import type { CancelRequest } from './accept.ts'
+import { endCancelledHere } from './end-cancelled.ts'
 import { expireJobs } from './expire.ts'
-import { finishUnsent } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
-import { appendEvents } from './journal.ts'
-import { type Lock, withLock } from './lock.ts'
+import { withLock } from './lock.ts'
 import { forgetAsked, removedTrouble } from './outstanding.ts'
 import { allSubmitted, readPending } from './pending.ts'
-import { destinationsOf, release } from './reservations.ts'
 import { afterFailure, readSiteState, writeSiteState } from './site-state.ts'
 import { readSubmitted, type Submitted } from './submitted-file.ts'
-import { withdraw } from './withdraw.ts'
 
 /** Jobs that are with such a site; those that never got there are planned anew for another. */
 function jobsAt(gateway: Gateway, site: string): Submitted[] {
@@ -27,19 +23,6 @@ function jobsAt(gateway: Gateway, site: string): Submitted[] {
     .filter(({ hpc }) => hpc.site === site)
 }
 
-function endCancelled(gateway: Gateway, lock: Lock, site: string, cancels: readonly CancelRequest[]): void {
-  for (const { name, id } of cancels) {
-    const found = readSubmitted(gateway, name)
-    if (found === undefined || found === 'raw' || found.hpc.id !== id || found.job !== undefined) continue
-    const { hpc, original } = found
-    if (hpc.key !== undefined) withdraw(gateway, site, { id, key: hpc.key })
-    finishUnsent(gateway, lock, original, hpc, 'cancelled', `The job was cancelled; its site "${site}" is to be told`)
-    const reading = readDescription(original, `${name}.job`)
-    if (reading.ok) release(gateway, id, destinationsOf(reading.description))
-    appendEvents(gateway, [{ event: 'cancelled', id, name }])
-  }
-}
-
 /** One look at a site that has left the config; what is to be said of it, or nothing when nothing of ours is there any more. */
 export async function attendRemoved(
   gateway: Gateway,
@@ -48,7 +31,8 @@ export async function attendRemoved(
   busy: string[],
 ): Promise<HpcError | undefined> {
   return withLock(gateway, `site ${site}`, busy, async (lock) => {
-    endCancelled(gateway, lock, site, cancels)
+    const message = `The job was cancelled; its site "${site}" is to be told`
+    for (const request of cancels) endCancelledHere(gateway, lock, request, { message, told: false })
     if (jobsAt(gateway, site).length === 0) {
       forgetAsked(gateway, site)
       return undefined

@@ -69,7 +69,7 @@ export async function passOver(gateway: Gateway, work: SiteWork, session: Sessio
   const accepted = await work.arrivals.all
   const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
   let ensured = session.ask({ type: 'ensure' }, 'ensured')
-  const cancelled = cancels.map((request) => cancel(session, request))
+  const cancelled = cancels.map((request) => cancel(gateway, session, work, request, report))
   const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
   // when the session breaks they all do; only the first is thrown, and none may end the process
   for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
