@@ -111,6 +111,8 @@ async function inTime<T extends { readonly atMs: number }>(
 /** The gateways go on by themselves; what only the site's people can do for a requeued allocation is done. */
 async function settle(jobs: readonly Job[], say: (line: string) => void): Promise<readonly string[]> {
   const end = performance.now() + patienceMs
+  // nodes register: only then does the controller hear of a slurmstepd that was killed
+  await run(['scontrol', 'reconfigure'])
   const open = () => jobs.filter(({ dropbox, name }) => !existsSync(join(dropbox, `${name}.job.finished`)))
   while (open().length > 0 && performance.now() < end) {
     const held = await run(['timeout', '15', 'squeue', '-h', '-u', account, '-t', 'PD', '-o', '%i %r'])

@@ -49,6 +49,8 @@ export class Faults {
         return this.#kill(one(this.#queuers()))
       case 'kill runner':
         return this.#kill(one(this.#lab.runners()))
+      case 'kill slurmstepd':
+        return this.#kill(one(pidsWhere(([title = '']) => /^slurmstepd: \[\d+\.batch\]/.test(title))))
       case 'cut connections':
         return said((await run([control, 'drop'])).code, 'all')
       case 'restart sshd':

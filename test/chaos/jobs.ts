@@ -75,10 +75,15 @@ export function prepareJob(
   }
   const out = `${name} out\n`
   // a job that is cancelled in time leaves all as it was, and an exit code if its script had begun
-  const cancelled = (rc: number | null): End => {
+  const cancelled = (more: Pick<End, 'rc' | 'message' | 'startsUnknown'>): End => {
     const nothing = Object.fromEntries(Object.keys(outputs).map((path) => [path, null]))
-    return { status: 'error', state: 'cancelled', rc, outputs: kind === 'failing' ? outputs : nothing }
+    return { status: 'error', state: 'cancelled', ...more, outputs: kind === 'failing' ? outputs : nothing }
   }
+  const cancelledEnds = [
+    ...[null, -15, -9].map((rc) => cancelled({ rc, message: 'The job was cancelled on request' })),
+    cancelled({ rc: null, message: 'The job was cancelled before it was sent' }),
+    cancelled({ rc: null, message: /does not answer and is to be told/, startsUnknown: true }),
+  ]
   const shared = { state: 'done', stdout: kind === 'talking' ? numbers + out : out, outputs } as const
   const end =
     kind === 'failing'
@@ -93,7 +98,7 @@ export function prepareJob(
       dropbox: lab.dropbox,
       name,
       args: { token: name },
-      ends: [end, ...(job.cancelAfterMs === undefined ? [] : [null, -15, -9].map(cancelled))],
+      ends: [end, ...(job.cancelAfterMs === undefined ? [] : cancelledEnds)],
       mayNotRun: job.cancelAfterMs !== undefined,
     },
     watched: { dropbox: lab.dropbox, name, outputs },

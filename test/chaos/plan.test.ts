@@ -27,7 +27,8 @@ describe('planChaos()', () => {
   it('leaves out what Slurm takes long to recover from where the run is to be short', () => {
     const { faults } = planChaos(1, { ...scale, longOutages: false })
     const kinds = new Set(faults.map(({ kind }) => kind))
-    for (const kind of ['restart munged', 'requeue', 'node down'] as const) assert.ok(!kinds.has(kind), kind)
+    for (const kind of ['restart munged', 'requeue', 'node down', 'kill slurmstepd'] as const)
+      assert.ok(!kinds.has(kind), kind)
     assert.ok(faults.every(({ lastsMs }) => lastsMs <= 6_000))
   })
 })

@@ -8,6 +8,7 @@ export const faultKinds = [
   'kill submitter',
   'kill queuer',
   'kill runner',
+  'kill slurmstepd',
   'cut connections',
   'restart sshd',
   'restart slurmctld',
@@ -82,7 +83,7 @@ export function planChaos(seed: number, { jobs, seconds, faultEverySeconds, long
     }
   })
   const faults: PlannedFault[] = []
-  const slurmRecoversSlowly: readonly FaultKind[] = ['restart munged', 'requeue', 'node down']
+  const slurmRecoversSlowly: readonly FaultKind[] = ['restart munged', 'requeue', 'node down', 'kill slurmstepd']
   const kinds = faultKinds.filter((kind) => longOutages || !slurmRecoversSlowly.includes(kind))
   for (let atMs = 1500; atMs < endMs; atMs += chance.between(500, faultEverySeconds * 2000 - 500)) {
     const lastsMs = longOutages && chance.happens(0.1) ? chance.between(15_000, 40_000) : chance.between(500, 6_000)

@@ -22,6 +22,8 @@ export interface End {
   readonly rc: number | null
   readonly message?: string | RegExp
   readonly stdout?: string
+  /** The result says itself that nobody knows whether a script was started: its site could not be asked. */
+  readonly startsUnknown?: boolean
   /** Destinations, and what lies there afterwards. */
   readonly outputs: Readonly<Record<string, Content>>
 }

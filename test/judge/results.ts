@@ -26,7 +26,7 @@ export function judgeResult(evidence: Evidence, job: Job): readonly string[] {
   const end = job.ends.find((one) => matches(one, block)) ?? givenUp(evidence, job, block)
   if (end === undefined) said.push(`ended as ${shown(block)}, and may end as ${job.ends.map(shown).join(' or ')}`)
   else said.push(...judgeOutputs(view, end))
-  said.push(...judgeHistory(evidence, job, block))
+  said.push(...judgeHistory(evidence, job, block, end))
   for (const sighting of seen?.sightings ?? []) {
     if (sighting.name !== job.name || sighting.dropbox !== job.dropbox || end === undefined) continue
     for (const [path, content] of Object.entries(end.outputs)) {
@@ -126,7 +126,12 @@ const followers: Readonly<Record<string, readonly string[]>> = {
   finishing: ['done', 'aborted', 'cancelled'],
 }
 
-function judgeHistory({ runs, clocksApart }: Evidence, job: Job, block: Block): readonly string[] {
+function judgeHistory(
+  { runs, clocksApart }: Evidence,
+  job: Job,
+  block: Block,
+  end: End | undefined,
+): readonly string[] {
   const history = block.history ?? []
   const states = history.map(({ state }) => state)
   const said: string[] = []
@@ -137,7 +142,7 @@ function judgeHistory({ runs, clocksApart }: Evidence, job: Job, block: Block): 
     if (next !== undefined && !followers[state]?.includes(next)) said.push(`went from ${state} to ${next}`)
   }
   const mine = (runs ?? []).filter((run) => run.job === job.name).length
-  if (runs !== undefined && mine > (block.attempts ?? 0))
+  if (runs !== undefined && end?.startsUnknown !== true && mine > (block.attempts ?? 0))
     said.push(`was started ${mine} times, and its result tells of ${block.attempts}`)
   if (block.rc !== null && !states.includes('running')) said.push('has an exit code and was never running')
   if (clocksApart !== true) {
