@@ -57,6 +57,15 @@ export function isUnsettled(queuer: Queuer, pass: Pass, lane: string, queue: Ans
   return false
 }
 
+/**
+ * Slurm may warn a minute early and more: in a short allocation that would be at its start, when nobody hears it, and the runner would begin
+ * nothing. It knows its end without; 0 asks for no warning.
+ */
+export function warnSecondsOf({ timeMs, marginMs }: Pick<LaneShape, 'timeMs' | 'marginMs'>): number {
+  const seconds = Math.max(60, Math.round(marginMs / 1000))
+  return timeMs > (seconds + 120) * 1000 ? seconds : 0
+}
+
 function request(queuer: Queuer, pass: Pass, shape: LaneShape, nonce: string): AllocationRequest {
   const paths = queuer.spool.lane(shape.lane)
   return {
@@ -73,7 +82,7 @@ function request(queuer: Queuer, pass: Pass, shape: LaneShape, nonce: string): A
     ...(shape.nodes === undefined ? {} : { nodes: shape.nodes }),
     ...(shape.email === undefined ? {} : { email: shape.email }),
     walltimeMs: shape.timeMs,
-    warnSeconds: Math.max(60, Math.round(shape.marginMs / 1000)),
+    warnSeconds: warnSecondsOf(shape),
     options: shape.options,
   }
 }

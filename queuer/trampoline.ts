@@ -17,6 +17,8 @@ export function trampoline(
   const args = ['--workspace', queuer.spool.root, '--lane', shape.lane, '--nonce', nonce].map(shellQuoted).join(' ')
   return `#!/bin/bash
 # The runner of lane ${shape.lane}, written by hpc_queuer. It ends by itself when nothing is left to run.
+# the warning before the end of the walltime can come before anybody hears it, and would end this shell
+trap '' USR2
 ${scheduler.environment}
 ${findNodeLines(shape.node, [queuer.node, own])}
 exec "$NODE" ${shellQuoted(program)} ${args} --native-id "$NATIVE_ID" --restart "$RESTART"${shape.debug === true ? ' --debug' : ''} ${shellQuoted(identity)}
