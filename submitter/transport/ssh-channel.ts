@@ -60,14 +60,14 @@ export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => v
   })
   exited.catch(() => {})
 
-  const release = (): void => {
+  const release = (why?: Error): void => {
     if (over) return
     over = true
     onGone()
     const done = waiting
     waiting = undefined
     // as a pipe whose reader has gone: a write that waits fails, one that comes later too, plain end() does not
-    done?.(brokenPipe())
+    done?.(why ?? brokenPipe())
   }
 
   ssh.on('exit', (code: number | null, signal?: string) => {
@@ -108,7 +108,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => v
     },
     isWaiting: () => waiting !== undefined,
     fail(error) {
-      release()
+      release(error)
       if (killed) settle({ code: null, signal: 'SIGKILL' })
       else reject(error)
       for (const stream of [stdin, stdout.stream, stderr.stream]) stream.destroy(error)
