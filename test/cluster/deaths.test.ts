@@ -34,6 +34,58 @@ theCluster('runners that die', { concurrency: 5 }, () => {
     for (const each of labs) await each.end()
   })
 
+  // the two that take a minute come first, so that they run side by side
+  it('P-HB-18: a bad module line: three failed starts, then back-off and no crash loop; no job is lost, and none is burnt', async () => {
+    const lane = (preflight: string) => `{queue: general, memory: 256M, time: 1h, preflight: "${preflight}"}`
+    const { place, told } = lab({ lane: lane('module load cuda/99.9') })
+    for (const n of ['a', 'b']) told.drop(n)
+    for (let start = 1; start <= 3; start++) {
+      assert.equal((await place.look()).sites[0].lanes[0].action, 'submitted')
+      await place.drained()
+    }
+    for (let pass = 1; pass <= 5; pass++) {
+      const [tried] = (await place.look()).sites[0].lanes
+      assert.equal(tried.action, 'back-off')
+      assert.match(
+        tried.trouble,
+        /3 runners in a row failed to start: preflight failed on \S+ with 127: .*module: command not found.*next try in \d+ s/,
+      )
+    }
+    assert.equal(place.submissions(), 3)
+    assert.equal((await place.allocations()).length, 3)
+    for (const n of ['a', 'b']) assert.deepEqual(told.starts(n), [])
+    // the next try comes when the minute is over
+    writeFileSync(place.configFile, place.config({ lane: lane('true') }))
+    for (const n of ['a', 'b']) {
+      await place.finish(n)
+      assert.equal(place.finished(n).job.attempts, 1)
+    }
+    assert.equal(place.submissions(), 4)
+    await told.judge()
+  })
+
+  it('P-HB-21: walltime with one job running and three waiting: none of those is begun too late, the one is counted, all run in the next allocation', async () => {
+    const { place, told } = lab({ lane: '{queue: general, memory: 256M, time: 1m, margin: 50s}' })
+    const waiting = ['b', 'c', 'd']
+    told.drop('a', 'a', { waits: true })
+    await place.tick()
+    await told.started('a')
+    const { id } = await place.allocation('RUNNING')
+    for (const n of waiting) told.drop(n)
+    await place.tick()
+    await ends(place, id)
+    assert.deepEqual([told.starts('a').length, told.ends('a')], [1, 0])
+    for (const n of waiting) assert.deepEqual(told.starts(n), [], `${n} was begun in an allocation without time`)
+    told.go()
+    for (const n of ['a', ...waiting]) await place.finish(n)
+    const { job } = place.finished('a')
+    assert.equal(job.attempts, 2, JSON.stringify(job))
+    assert.match(JSON.stringify(job.history), /attempt 1 on \S+ in \S+: walltime/)
+    assert.equal((await place.allocations()).length, 2)
+    for (const n of waiting) assert.deepEqual(place.runnersOf(n), [place.runnersOf('a')[1]])
+    await told.judge()
+  })
+
   for (const [how, words] of [
     ['TERM to its batch script only', ['--batch', '--signal=TERM']],
     ['TERM to all its processes', ['--full', '--signal=TERM']],
@@ -60,28 +112,6 @@ theCluster('runners that die', { concurrency: 5 }, () => {
       await told.judge()
     })
   }
-
-  it('P-HB-21: walltime with one job running and three waiting: none of those is begun too late, the one is counted, all run in the next allocation', async () => {
-    const { place, told } = lab({ lane: '{queue: general, memory: 256M, time: 1m, margin: 50s}' })
-    const waiting = ['b', 'c', 'd']
-    told.drop('a', 'a', { waits: true })
-    await place.tick()
-    await told.started('a')
-    const { id } = await place.allocation('RUNNING')
-    for (const n of waiting) told.drop(n)
-    await place.tick()
-    await ends(place, id)
-    assert.deepEqual([told.starts('a').length, told.ends('a')], [1, 0])
-    for (const n of waiting) assert.deepEqual(told.starts(n), [], `${n} was begun in an allocation without time`)
-    told.go()
-    for (const n of ['a', ...waiting]) await place.finish(n)
-    const { job } = place.finished('a')
-    assert.equal(job.attempts, 2, JSON.stringify(job))
-    assert.match(JSON.stringify(job.history), /attempt 1 on \S+ in \S+: walltime/)
-    assert.equal((await place.allocations()).length, 2)
-    for (const n of waiting) assert.deepEqual(place.runnersOf(n), [place.runnersOf('a')[1]])
-    await told.judge()
-  })
 
   it('P-HB-21: hpc_runner killed with -9 while three jobs run: they go on beside its successor, which begins none of them again', async () => {
     const { place, told } = lab({ lane: '{queue: general, memory: 256M, time: 1h, slots: 3}' })
@@ -145,34 +175,6 @@ until [ -e ${told.dir}/go ]; do sleep 0.1; done
     const end = { status: 'ok', state: 'done', rc: 0, outputs: {} } as const
     told.jobs.set('h', { dropbox: place.dropbox, name: 'h', ends: [end] })
     await told.judge({ maxRunners: withScriptsOfTheDead })
-  })
-
-  it('P-HB-18: a bad module line: three failed starts, then back-off and no crash loop; no job is lost, and none is burnt', async () => {
-    const lane = (preflight: string) => `{queue: general, memory: 256M, time: 1h, preflight: "${preflight}"}`
-    const { place, told } = lab({ lane: lane('module load cuda/99.9') })
-    for (const n of ['a', 'b']) told.drop(n)
-    for (let start = 1; start <= 3; start++) {
-      assert.equal((await place.look()).sites[0].lanes[0].action, 'submitted')
-      await place.drained()
-    }
-    for (let pass = 1; pass <= 5; pass++) {
-      const [tried] = (await place.look()).sites[0].lanes
-      assert.equal(tried.action, 'back-off')
-      assert.match(
-        tried.trouble,
-        /3 runners in a row failed to start: preflight failed on \S+ with 127: .*module: command not found.*next try in \d+ s/,
-      )
-    }
-    assert.equal(place.submissions(), 3)
-    assert.equal((await place.allocations()).length, 3)
-    for (const n of ['a', 'b']) assert.deepEqual(told.starts(n), [])
-    writeFileSync(place.configFile, place.config({ lane: lane('true') }))
-    for (const n of ['a', 'b']) {
-      await place.finish(n)
-      assert.equal(place.finished(n).job.attempts, 1)
-    }
-    assert.equal(place.submissions(), 4)
-    await told.judge()
   })
 })
 
