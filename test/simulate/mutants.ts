@@ -67,8 +67,8 @@ export const mutants: readonly Mutant[] = [
   one(
     'a login that says nothing is waited for',
     'submitter/session.ts',
-    'await gateway.clock.within(silenceMs, starting)',
-    'await starting',
+    '    silenceMs,\n    answer.then(',
+    '    1e9,\n    answer.then(',
   ),
 ]
 
