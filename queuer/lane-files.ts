@@ -56,6 +56,12 @@ export interface KnownRunner {
   readonly jobs: number
 }
 
+/** A heartbeat that its node left half on disk counts as none: something that never compares equal would look like a sign of life. */
+function countIn(word: string): number {
+  const count = Number(word)
+  return Number.isSafeInteger(count) ? count : 0
+}
+
 /** Every runner with a start mark in this lane. */
 export function readRunners(queuer: Queuer, lane: string): KnownRunner[] {
   const { files, spool } = queuer
@@ -64,7 +70,7 @@ export function readRunners(queuer: Queuer, lane: string): KnownRunner[] {
     .list(paths.runners)
     .filter((name) => !name.endsWith('.end') && !name.startsWith('.'))
     .map((runner) => {
-      const [beat, jobs] = (files.readText(paths.heartbeat(runner)) ?? '').trim().split(/\s+/).map(Number)
+      const [beat, jobs] = (files.readText(paths.heartbeat(runner)) ?? '').trim().split(/\s+/).map(countIn)
       return {
         runner,
         nonce: nonceOfRunner(runner),

@@ -280,6 +280,23 @@ describe('ensureRunners()', () => {
       assert.deepEqual([site.waiting().length, site.attempts(job)[0]?.end?.cause], [1, 'died-alone'])
     }))
 
+  test('promise 1: a heartbeat that a crash of its node left as zeros is no sign of life', () =>
+    withCluster({}, async (cluster) => {
+      const { site } = cluster
+      await site.publish()
+      await cluster.ensure()
+      const [pid, nonce = ''] = [...cluster.live][0] ?? []
+      const id = makeRunnerId(site.shape.lane, String(pid), 0, nonce)
+      site.files.publish(site.lane.runner(id), JSON.stringify({ nonce, runner: id, node: 'far', bootId: 'far' }))
+      site.files.publish(site.lane.heartbeat(id), Buffer.alloc(26))
+      await cluster.ensure()
+      cluster.live.clear()
+      await cluster.ensure()
+      cluster.later(300_000)
+      await cluster.ensure()
+      assert.match(readFileSync(`${site.lane.runner(id)}.end`, 'utf8'), /"how":"dead"/)
+    }))
+
   test('section 8: a runner silent for 15 minutes but running is cancelled once, by the id the scheduler gives', () =>
     withCluster({}, async (cluster) => {
       const { site } = cluster
