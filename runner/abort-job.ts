@@ -1,5 +1,6 @@
 /** Ending a job under a fence: the next attempt's number is taken to say that no script runs for it any more. */
-import { type Ended, finishWithout } from '../spool/finish.ts'
+import type { Ended } from '../spool/ended-by-us.ts'
+import { finishWithout } from '../spool/finish.ts'
 import { type Claimed, dropKey, handOver } from './claim.ts'
 import { takeAttempt } from './prepare-job.ts'
 import type { Runner } from './runner.ts'

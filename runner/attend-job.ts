@@ -3,9 +3,9 @@ import { describeError } from '../contract/errors.ts'
 import { type Exit, parseExitFile } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
-import { renderDuration } from '../contract/units.ts'
 import { isLatestAttempt, launcherLives } from '../spool/attempt.ts'
-import { type Ended, finishAttempt } from '../spool/finish.ts'
+import { type Ended, overtime, readCancel } from '../spool/ended-by-us.ts'
+import { finishAttempt } from '../spool/finish.ts'
 import { groupLives, processesMarked } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
@@ -158,12 +158,9 @@ class AttendedJob {
   }
 
   #mustEnd(): Ended | undefined {
-    const { timeMs } = this.#claimed.job
-    const cancel = readCancel(this.#runner, this.#claimed.id)
-    if (cancel !== undefined) return cancel
-    if (timeMs === undefined || this.#ranMs() <= timeMs) return undefined
-    const message = `The script ran longer than its time of ${renderDuration(timeMs)} and was ended`
-    return { state: 'done', message }
+    const { job, id } = this.#claimed
+    const { files, spool } = this.#runner
+    return readCancel(files, spool.control(id)) ?? overtime(job, this.#ranMs())
   }
 
   async #conclude(): Promise<void> {
@@ -227,10 +224,4 @@ class AttendedJob {
       returnToQueue(this.#runner, this.#claimed)
     }
   }
-}
-
-export function readCancel(runner: Runner, id: string): Ended | undefined {
-  const path = runner.spool.control(id).cancel
-  const request = runner.files.readJson<{ cause: 'cancelled' | 'aborted'; why: string }>(path)
-  return request === undefined ? undefined : { state: request.cause, message: request.why }
 }

@@ -6,11 +6,12 @@ import { laneOfRunner } from '../contract/spool.ts'
 import type { AttemptRecord, EndCause, JobRecord } from '../contract/spool-records.ts'
 import { attemptLives, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded } from '../spool/end-file.ts'
+import { readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt, finishFenced } from '../spool/finish.ts'
 import { lastWords } from '../spool/last-words.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
-import { type RunningJob, readCancel } from './attend-job.ts'
+import type { RunningJob } from './attend-job.ts'
 import { type Choice, chooseByLook } from './choose-job.ts'
 import { type Claimed, dropKey, handOver, type Queue, returnToQueue } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
@@ -106,7 +107,7 @@ export class Slots {
         return this.#attend(adoptJob(this.#runner, claimed, choice.attempt), this.#freeSlot())
       case 'run': {
         if (choice.unended) recordEnd(this.#runner, claimed.id, choice.attempt - 1, 'died-alone')
-        const cancel = readCancel(this.#runner, claimed.id)
+        const cancel = readCancel(files, spool.control(claimed.id))
         if (cancel !== undefined) {
           abort(this.#runner, claimed, choice.attempt, cancel)
           return this.#heartbeat.jobDone()

@@ -1,16 +1,15 @@
 /** From an attempt's exit to the job's result: the same for the runner that saw it end, its successor, and the queuer. */
 import type { Exit } from '../contract/exit-file.ts'
-import type { Spool } from '../contract/spool.ts'
+import type { ControlPaths, Spool } from '../contract/spool.ts'
 import type { AttemptRecord, JobRecord, ResultRecord } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import type { Files } from '../system/files.ts'
 import { readAttempts, settleResult, summarise } from './attempt.ts'
+import { type Ended, overtime, readCancel } from './ended-by-us.ts'
 import { findOutputs } from './outputs.ts'
 
-/** Why the runner itself ended the script, when it did. */
-export interface Ended {
-  readonly state: 'done' | 'aborted' | 'cancelled'
-  readonly message: string
+function whyEnded(files: Files, control: ControlPaths, job: JobRecord, exit: Exit): Ended | undefined {
+  return readCancel(files, control) ?? overtime(job, exit.endUptimeMs - exit.startUptimeMs)
 }
 
 function sizeOf(files: Files, path: string): number {
@@ -25,10 +24,12 @@ export async function finishAttempt(
   attempt: AttemptRecord,
   exit: Exit,
   nonce: string,
-  ended?: Ended,
+  endedByUs?: Ended,
   peakMemoryBytes?: number,
 ): Promise<ResultRecord> {
   const control = spool.control(job.id)
+  // the runner that ended it may have died before it could say so
+  const ended = endedByUs ?? (exit.rc < 0 ? whyEnded(files, control, job, exit) : undefined)
   const succeeded = exit.rc === 0 && ended === undefined
   const found = succeeded ? await findOutputs(files, spool.workDir(job.id, attempt.attempt), job.outputs) : undefined
   const message = ended?.message ?? found?.wrong[0]
