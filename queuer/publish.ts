@@ -137,7 +137,7 @@ function moveWorkFolder(queuer: Queuer, { staged, record }: Upload): void {
   if (!uploaded) files.makeFolder(join(job, 'input'))
   files.makeFolder(join(job, 'output'))
   linkInputs(queuer, job, record)
-  files.syncFolder(join(job, 'input'))
+  for (const dir of [join(job, 'input'), job]) files.syncFolder(dir)
   // an earlier upload of the same job may have stopped right after this move
   if (!moves) files.removeTree(workDir)
   moved(files.move(job, workDir), job)

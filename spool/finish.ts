@@ -8,6 +8,13 @@ import { readAttempts, settleResult, summarise } from './attempt.ts'
 import { type Ended, overtime, readCancel } from './ended-by-us.ts'
 import { findOutputs } from './outputs.ts'
 
+/** The streams outlive the machine that wrote them, as the result does that tells of them. */
+function syncStreams(files: Files, control: ControlPaths, attempt: number): void {
+  for (const path of [control.stdout(attempt), control.stderr(attempt)])
+    if (sizeOf(files, path) > 0) files.syncFile(path)
+  files.syncFolder(control.attempts)
+}
+
 function whyEnded(files: Files, control: ControlPaths, job: JobRecord, exit: Exit): Ended | undefined {
   return readCancel(files, control) ?? overtime(job, exit.endUptimeMs - exit.startUptimeMs)
 }
@@ -32,6 +39,7 @@ export async function finishAttempt(
   const ended = endedByUs ?? (exit.rc < 0 ? whyEnded(files, control, job, exit) : undefined)
   const succeeded = exit.rc === 0 && ended === undefined
   const found = succeeded ? await findOutputs(files, spool.workDir(job.id, attempt.attempt), job.outputs) : undefined
+  syncStreams(files, control, attempt.attempt)
   const message = ended?.message ?? found?.wrong[0]
   const startMs = Date.parse(attempt.startedAt)
   return settleResult(files, control, {

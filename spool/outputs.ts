@@ -3,12 +3,13 @@
  * sockets are never taken: what a container writes is data of a stranger.
  */
 
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { quoted } from '../contract/errors.ts'
 import type { FileEntry, OutputEntry } from '../contract/spool-records.ts'
 import { digestOf } from '../system/digest.ts'
 import type { Files } from '../system/files.ts'
-import { errno, meansLookAgain, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Os } from '../system/os.ts'
+import { errno, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, type Os } from '../system/os.ts'
+import { isMachineTrouble } from '../system/trouble.ts'
 
 export interface FoundOutputs {
   readonly outputs: OutputEntry[]
@@ -30,11 +31,13 @@ export function openRegular(os: Os, path: string): { fd: number; size: number; m
   return undefined
 }
 
+/** And makes it durable: the result that will tell of it is. */
 async function describeFile(os: Os, path: string, shown: string): Promise<FileEntry | undefined> {
   const opened = openRegular(os, path)
   if (opened === undefined) return undefined
   try {
     const { sha256, size } = await digestOf(os, opened.fd)
+    os.fsyncSync(opened.fd)
     return { path: shown, size, sha256, mode: opened.mode }
   } finally {
     os.closeSync(opened.fd)
@@ -64,6 +67,7 @@ async function describeFolder(
       if (entry === undefined) left.push(path)
       else found.push(entry)
     }
+    files.syncFolder(dir)
   }
   await walk('')
   return { files: found, folders, left }
@@ -72,6 +76,11 @@ async function describeFolder(
 /** Where an output lies: `<work>/output/<name>` or `<work>/<name>`. */
 export function outputPlaces(workDir: string, name: string): [string, string] {
   return [join(workDir, 'output', name), join(workDir, name)]
+}
+
+function placeOf(files: Files, workDir: string, name: string): string {
+  const [inside, beside] = outputPlaces(workDir, name)
+  return files.exists(inside) ? inside : beside
 }
 
 /** Adds what is at an output's place, or the sentence that says what is wrong with it. */
@@ -125,9 +134,11 @@ export async function findOutputs(
       await takeOutput(files, workDir, key, output, found)
     } catch (error) {
       const code = errno(error)
-      if (code === undefined || meansLookAgain(code) || code === 'EMFILE' || code === 'ENFILE') throw error
+      if (code === undefined || isMachineTrouble(error)) throw error
       found.wrong.push(`output ${quoted(output.name)} (output_map key "${key}") cannot be read (${code})`)
     }
   }
+  for (const dir of new Set(found.outputs.map(({ name }) => dirname(placeOf(files, workDir, name)))))
+    files.syncFolder(dir)
   return found
 }

@@ -24,6 +24,7 @@ export function deliver(gateway: Gateway, lock: Lock, submitted: Submitted, rece
   const { files } = gateway
   const { hpc, original } = submitted
   const block = blockOf(gateway, submitted, receiver)
+  receiver.syncFolders()
   for (const received of receiver.outputs) giveRights(gateway, hpc, received)
   publishSubmitted(
     gateway,

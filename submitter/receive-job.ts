@@ -213,6 +213,15 @@ export class JobReceiver implements Collector {
     this.discard()
   }
 
+  /** Makes the names inside of folders durable: their files are, each since its last piece. */
+  syncFolders(): void {
+    for (const { output, inside } of this.outputs) {
+      if (output.kind !== 'folder') continue
+      for (const path of ['', ...output.folders.map((folder) => safeRelative(folder.path))])
+        this.#gateway.files.syncFolder(join(inside, path))
+    }
+  }
+
   /** Whether everything the result names has come, verified and synced. */
   isWhole(): boolean {
     return (

@@ -332,6 +332,16 @@ export class Files {
     if (this.exists(path)) this.removeEmptyFolder(path)
   }
 
+  /** Makes a regular file's content durable, whoever wrote it. */
+  syncFile(path: string): void {
+    const fd = this.os.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    try {
+      this.os.fsyncSync(fd)
+    } finally {
+      this.os.closeSync(fd)
+    }
+  }
+
   /** Makes the names in a folder durable. Some network file systems refuse to sync folders: their renames are synchronous. */
   syncFolder(path: string): void {
     const fd = this.os.openSync(path, O_RDONLY | O_DIRECTORY)
