@@ -12,7 +12,7 @@ import {
   type JobToSend,
 } from './accept-job.ts'
 import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
-import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
+import { finishUnsent, publishSubmitted, renameToFinished } from './finish-unsent.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
 import { appendEvents } from './journal.ts'
@@ -21,7 +21,7 @@ import { allSubmitted, type PendingJob, readPending, writePending } from './pend
 import { planAndCheck } from './plan-job.ts'
 import { decideReadiness, type Look, nextLook } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
-import { destinationsOf, release, reserve } from './reservations.ts'
+import { destinationsOf, forgetReservations, release, reserve } from './reservations.ts'
 import { type HpcNode, readSubmitted, type Submitted } from './submitted-file.ts'
 import { withdraw } from './withdraw.ts'
 
@@ -73,6 +73,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
   sweepTemporaries(gateway, listed)
+  if (names.submitted.size === 0) forgetReservations(gateway)
   giveWhatWasLeft(gateway)
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
@@ -255,16 +256,11 @@ function guardedRead(desk: Desk, name: string): Submitted | 'raw' | undefined {
   return readSubmitted(desk.gateway, name)
 }
 
-function finishAgain(desk: Desk, found: Submitted): void {
-  const block = found.job as { state?: 'done' | 'aborted' | 'cancelled'; message?: string }
-  finishUnsent(
-    desk.gateway,
-    desk.lock,
-    found.original,
-    found.hpc,
-    block.state ?? 'aborted',
-    block.message ?? 'The job was ended',
-  )
+/** Its result is published and whole: only the last step is left. */
+function finishAgain({ gateway, lock }: Desk, { hpc, original }: Submitted): void {
+  const reading = readDescription(original, `${hpc.name}.job`)
+  renameToFinished(gateway, lock, hpc)
+  if (reading.ok) release(gateway, hpc.id, destinationsOf(reading.description))
 }
 
 /**

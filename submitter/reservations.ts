@@ -47,6 +47,12 @@ export function reserve(gateway: Gateway, entry: Entry, destinations: readonly s
   return undefined
 }
 
+/** Nothing is in flight: what is reserved still was left by a pass that died before it gave it back. */
+export function forgetReservations({ config, files }: Gateway): void {
+  const { reserved } = statePaths(config.state)
+  for (const name of files.list(reserved)) files.remove(join(reserved, name))
+}
+
 export function release(gateway: Gateway, id: string, destinations: Iterable<string>): void {
   for (const destination of destinations) {
     const path = entryPath(gateway, destination)
