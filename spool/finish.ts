@@ -76,6 +76,7 @@ export function finishWithout(
   const attempts = readAttempts(files, control)
   const last = attempts.filter(({ record }) => record !== undefined && record.fence === undefined).at(-1)
   const streams = last?.number
+  if (streams !== undefined) syncStreams(files, control, streams)
   return settleResult(files, control, {
     nonce,
     attempt: fence.attempt,

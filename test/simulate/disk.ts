@@ -1,11 +1,14 @@
-/** A file system in memory, with inodes and descriptors: what `system/os.ts` offers, and the faults of a network file system on demand. */
+/** File systems in memory: inodes, names and descriptors, and what of them has reached the disk (`durable.ts`). Knows no processes. */
 import { constants } from 'node:fs'
 import { posix } from 'node:path'
+import { type Change, note, syncFile, syncFolder, type Volume } from './durable.ts'
 
 interface Common {
   readonly ino: number
+  readonly volume: Volume
   mode: number
-  uid: number
+  readonly uid: number
+  atimeMs: number
   mtimeMs: number
   ctimeMs: number
   nlink: number
@@ -14,10 +17,19 @@ export interface FileNode extends Common {
   readonly kind: 'file'
   data: Buffer
   size: number
+  /** What is on disk; `data` may be the same bytes, and is copied then before it is changed. */
+  kept: { readonly data: Buffer; readonly size: number }
+  shared: boolean
+  /** Since when (simulated time) it holds what is not on disk, and which machine has that in memory. */
+  dirtyMs: number | undefined
+  writtenMs: number
+  writer: string
 }
 export interface FolderNode extends Common {
   readonly kind: 'folder'
-  readonly entries: Map<string, Node>
+  entries: Map<string, Node>
+  /** Its names on disk. */
+  kept: Map<string, Node>
 }
 export interface LinkNode extends Common {
   readonly kind: 'link'
@@ -26,18 +38,19 @@ export interface LinkNode extends Common {
 export type Node = FileNode | FolderNode | LinkNode
 
 const typeBits = { file: 0o100000, folder: 0o040000, link: 0o120000 } as const
+const nothing = Buffer.alloc(0)
 
 export function osError(code: string, call: string, path = ''): Error {
   return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, syscall: call, path })
 }
 
-const known = new Map<string, string[]>()
+const known = new Map<string, readonly string[]>()
 
 /** The same paths are asked for thousands of times. */
-function partsOf(path: string): string[] {
+function partsOf(path: string): readonly string[] {
   const found = known.get(path)
   if (found !== undefined) return found
-  if (known.size > 10_000) known.clear()
+  if (known.size > 20_000) known.clear()
   const parts = posix
     .resolve('/', path)
     .split('/')
@@ -59,26 +72,116 @@ export interface Descriptor {
   position: number
 }
 
-/** The inodes and names; knows no processes. `now` is the clock of the machine that serves the files. */
-export class Disk {
-  readonly #now: () => number
-  readonly root: FolderNode
-  #inodes = 0
+/** As `node:fs` tells of a file. */
+export class SimulatedStats {
+  readonly #node: Node
+  readonly dev: number
+  readonly ino: number
+  readonly mode: number
+  readonly nlink: number
+  readonly uid: number
+  readonly gid: number
+  readonly size: number
+  readonly mtimeMs: number
+  readonly ctimeMs: number
 
-  constructor(now: () => number) {
-    this.#now = now
-    this.root = this.#node({ kind: 'folder', entries: new Map<string, Node>() }, 0o755) as FolderNode
+  constructor(node: Node) {
+    this.#node = node
+    this.dev = node.volume.dev
+    this.ino = node.ino
+    this.mode = node.mode | typeBits[node.kind]
+    this.nlink = node.nlink
+    this.uid = node.uid
+    this.gid = node.uid
+    this.size = node.kind === 'file' ? node.size : node.kind === 'folder' ? 4096 : node.target.length
+    this.mtimeMs = node.mtimeMs
+    this.ctimeMs = node.ctimeMs
   }
 
-  #node(what: object, mode: number): Node {
-    const now = this.#now()
+  get atimeMs(): number {
+    return this.#node.atimeMs
+  }
+  get mtime(): Date {
+    return new Date(this.mtimeMs)
+  }
+  isFile(): boolean {
+    return this.#node.kind === 'file'
+  }
+  isDirectory(): boolean {
+    return this.#node.kind === 'folder'
+  }
+  isSymbolicLink(): boolean {
+    return this.#node.kind === 'link'
+  }
+  isFIFO(): boolean {
+    return false
+  }
+  isSocket(): boolean {
+    return false
+  }
+  isBlockDevice(): boolean {
+    return false
+  }
+  isCharacterDevice(): boolean {
+    return false
+  }
+}
+
+export class Disk {
+  readonly root: FolderNode
+  readonly volumes = new Map<string, Volume>()
+  #inodes = 0
+  /** The story itself writes: no quota stops it. */
+  #privileged = false
+
+  constructor() {
+    const nowhere: Volume = { dev: 0, wallMs: () => 0, nowMs: () => 0, ordered: true, pending: [], isFull: () => false }
+    this.root = this.#folder(nowhere, 0o755)
+  }
+
+  /** A file system of its own at `/<name>`. */
+  mount(name: string, volume: Volume): void {
+    this.volumes.set(name, volume)
+    const top = this.#folder(volume, 0o755)
+    this.root.entries.set(name, top)
+  }
+
+  top(name: string): FolderNode {
+    return this.root.entries.get(name) as FolderNode
+  }
+
+  #common(volume: Volume, mode: number): Common {
+    const now = volume.wallMs()
     this.#inodes += 1
-    return { ...what, ino: this.#inodes, mode, uid: 1000, mtimeMs: now, ctimeMs: now, nlink: 1 } as Node
+    return { ino: this.#inodes, volume, mode, uid: 1000, atimeMs: now, mtimeMs: now, ctimeMs: now, nlink: 1 }
+  }
+
+  #folder(volume: Volume, mode: number): FolderNode {
+    return { ...this.#common(volume, mode), kind: 'folder', entries: new Map(), kept: new Map() }
   }
 
   #touch(node: Node): void {
-    node.mtimeMs = this.#now()
+    node.mtimeMs = node.volume.wallMs()
     node.ctimeMs = node.mtimeMs
+  }
+
+  #room(volume: Volume, call: string, path: string): void {
+    if (!this.#privileged && volume.isFull()) throw osError(volume.dev % 2 === 0 ? 'EDQUOT' : 'ENOSPC', call, path)
+  }
+
+  /** Every change of a name goes through here. */
+  #change(change: Change): void {
+    const { from, to } = change
+    if (from !== undefined) {
+      from.folder.entries.delete(from.name)
+      this.#touch(from.folder)
+    }
+    if (to !== undefined) {
+      to.folder.entries.set(to.name, to.node)
+      this.#touch(to.folder)
+    }
+    const volume = (to ?? from)?.folder.volume
+    if (volume !== undefined) note(volume, change)
   }
 
   find(path: string, call: string, follow: boolean, depth = 0): Found {
@@ -87,9 +190,7 @@ export class Disk {
     let parent = this.root
     for (let i = 0; i < names.length - 1; i++) {
       let next = parent.entries.get(names[i] ?? '')
-      if (next?.kind === 'link') {
-        next = this.find(this.#targetOf(names, i, next), call, true, depth + 1).node
-      }
+      if (next?.kind === 'link') next = this.find(this.#targetOf(names, i, next), call, true, depth + 1).node
       if (next === undefined) throw osError('ENOENT', call, path)
       if (next.kind !== 'folder') throw osError('ENOTDIR', call, path)
       parent = next
@@ -123,9 +224,21 @@ export class Disk {
     let { node } = found
     if (node === undefined) {
       if ((flags & constants.O_CREAT) === 0) throw osError('ENOENT', 'open', path)
-      node = this.#node({ kind: 'file', data: Buffer.alloc(0), size: 0 }, mode)
-      found.parent.entries.set(found.name, node)
-      this.#touch(found.parent)
+      this.#room(found.parent.volume, 'open', path)
+      const kept = { data: nothing, size: 0 }
+      const common = this.#common(found.parent.volume, mode)
+      node = {
+        ...common,
+        kind: 'file',
+        data: nothing,
+        size: 0,
+        kept,
+        shared: true,
+        dirtyMs: undefined,
+        writtenMs: 0,
+        writer: '',
+      }
+      this.#change({ to: { folder: found.parent, name: found.name, node } })
     } else if ((flags & constants.O_CREAT) !== 0 && (flags & constants.O_EXCL) !== 0) {
       throw osError('EEXIST', 'open', path)
     }
@@ -136,12 +249,21 @@ export class Disk {
     return { node, path: posix.resolve('/', path), append: (flags & constants.O_APPEND) !== 0, position: 0 }
   }
 
-  truncate(node: FileNode, size: number): void {
+  #dirty(node: FileNode, writer: string): void {
+    node.writtenMs = node.volume.nowMs()
+    node.dirtyMs ??= node.writtenMs
+    node.writer = writer
+    this.#touch(node)
+  }
+
+  truncate(node: FileNode, size: number, writer = ''): void {
+    if (size === node.size) return
     const data = Buffer.alloc(size)
     node.data.copy(data, 0, 0, Math.min(size, node.size))
     node.data = data
+    node.shared = false
     node.size = size
-    this.#touch(node)
+    this.#dirty(node, writer)
   }
 
   read(open: Descriptor, buffer: Uint8Array, offset: number, length: number, position: number | null): number {
@@ -149,26 +271,33 @@ export class Disk {
     if (node.kind !== 'file') throw osError('EISDIR', 'read', open.path)
     const at = position ?? open.position
     const count = Math.max(0, Math.min(length, node.size - at))
-    buffer.set(node.data.subarray(at, at + count), offset)
+    if (count > 0) buffer.set(node.data.subarray(at, at + count), offset)
     if (position === null) open.position += count
     return count
   }
 
-  write(open: Descriptor, bytes: Uint8Array, position: number | null): number {
+  write(open: Descriptor, bytes: Uint8Array, position: number | null, writer = ''): number {
     const { node } = open
     if (node.kind !== 'file') throw osError('EBADF', 'write', open.path)
     const at = open.append ? node.size : (position ?? open.position)
     const end = at + bytes.length
-    if (end > node.data.length) {
-      const grown = Buffer.alloc(Math.max(end, node.data.length * 2))
+    if (end > node.size) this.#room(node.volume, 'write', open.path)
+    if (node.shared || end > node.data.length) {
+      const grown = Buffer.alloc(end > node.data.length ? Math.max(end, node.size * 2) : node.data.length)
       node.data.copy(grown, 0, 0, node.size)
       node.data = grown
+      node.shared = false
     }
     node.data.set(bytes, at)
     node.size = Math.max(node.size, end)
     if (position === null) open.position = end
-    this.#touch(node)
+    this.#dirty(node, writer)
     return bytes.length
+  }
+
+  sync({ node }: Descriptor): void {
+    if (node.kind === 'file') syncFile(node)
+    else if (node.kind === 'folder') syncFolder(node)
   }
 
   rename(from: string, to: string): void {
@@ -176,6 +305,7 @@ export class Disk {
     const target = this.find(to, 'rename', false)
     if (source.node === undefined) throw osError('ENOENT', 'rename', from)
     if (source.node === target.node) return
+    if (source.parent.volume !== target.parent.volume) throw osError('EXDEV', 'rename', to)
     if (target.node !== undefined) {
       if (source.node.kind === 'folder') {
         if (target.node.kind !== 'folder') throw osError('ENOTDIR', 'rename', to)
@@ -183,11 +313,11 @@ export class Disk {
       } else if (target.node.kind === 'folder') throw osError('EISDIR', 'rename', to)
       target.node.nlink -= 1
     }
-    source.parent.entries.delete(source.name)
-    target.parent.entries.set(target.name, source.node)
-    source.node.ctimeMs = this.#now()
-    this.#touch(source.parent)
-    this.#touch(target.parent)
+    this.#change({
+      from: { folder: source.parent, name: source.name },
+      to: { folder: target.parent, name: target.name, node: source.node },
+    })
+    source.node.ctimeMs = source.node.volume.wallMs()
   }
 
   unlink(path: string): void {
@@ -195,8 +325,7 @@ export class Disk {
     if (node === undefined) throw osError('ENOENT', 'unlink', path)
     if (node.kind === 'folder') throw osError('EISDIR', 'unlink', path)
     node.nlink -= 1
-    parent.entries.delete(name)
-    this.#touch(parent)
+    this.#change({ from: { folder: parent, name } })
   }
 
   rmdir(path: string): void {
@@ -204,8 +333,7 @@ export class Disk {
     if (node === undefined) throw osError('ENOENT', 'rmdir', path)
     if (node.kind !== 'folder') throw osError('ENOTDIR', 'rmdir', path)
     if (node.entries.size > 0) throw osError('ENOTEMPTY', 'rmdir', path)
-    parent.entries.delete(name)
-    this.#touch(parent)
+    this.#change({ from: { folder: parent, name } })
   }
 
   mkdir(path: string, mode: number, recursive: boolean): void {
@@ -217,22 +345,22 @@ export class Disk {
         if (recursive && node.kind === 'folder') continue
         throw osError('EEXIST', 'mkdir', part)
       }
-      parent.entries.set(name, this.#node({ kind: 'folder', entries: new Map<string, Node>() }, mode))
-      this.#touch(parent)
+      this.#room(parent.volume, 'mkdir', part)
+      this.#change({ to: { folder: parent, name, node: this.#folder(parent.volume, mode) } })
     }
   }
 
   symlink(target: string, path: string): void {
     const { parent, name, node } = this.find(path, 'symlink', false)
     if (node !== undefined) throw osError('EEXIST', 'symlink', path)
-    parent.entries.set(name, this.#node({ kind: 'link', target }, 0o777))
-    this.#touch(parent)
+    this.#room(parent.volume, 'symlink', path)
+    const link: LinkNode = { ...this.#common(parent.volume, 0o777), kind: 'link', target }
+    this.#change({ to: { folder: parent, name, node: link } })
   }
 
   realpath(path: string): string {
     let at = '/'
-    for (const name of posix.resolve('/', path).split('/')) {
-      if (name === '') continue
+    for (const name of partsOf(path)) {
       const next = posix.join(at, name)
       const node = this.there(next, 'realpath')
       at = node.kind === 'link' ? this.realpath(posix.resolve(at, node.target)) : next
@@ -240,46 +368,43 @@ export class Disk {
     return at
   }
 
-  stats(node: Node): object {
-    const size = node.kind === 'file' ? node.size : node.kind === 'folder' ? 4096 : node.target.length
-    const is = (kind: Node['kind']) => () => node.kind === kind
-    const never = () => false
-    return {
-      dev: 1,
-      ino: node.ino,
-      mode: node.mode | typeBits[node.kind],
-      nlink: node.nlink,
-      uid: node.uid,
-      gid: node.uid,
-      size,
-      mtimeMs: node.mtimeMs,
-      ctimeMs: node.ctimeMs,
-      atimeMs: node.mtimeMs,
-      mtime: new Date(node.mtimeMs),
-      isFile: is('file'),
-      isDirectory: is('folder'),
-      isSymbolicLink: is('link'),
-      isFIFO: never,
-      isSocket: never,
-      isBlockDevice: never,
-      isCharacterDevice: never,
+  // for the story, its scripts and the judge
+
+  #asStory<T>(act: () => T): T {
+    const before = this.#privileged
+    this.#privileged = true
+    try {
+      return act()
+    } finally {
+      this.#privileged = before
     }
   }
 
-  // for the world and the judge, who are no process
-
-  put(path: string, content: string): void {
-    this.mkdir(posix.dirname(path), 0o755, true)
-    const open = this.open(path, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY, 0o644)
-    this.write(open, Buffer.from(content), null)
+  /** Written by `writer`, and as little on disk as anything it writes. */
+  put(path: string, content: string, writer = ''): void {
+    this.#asStory(() => {
+      this.mkdir(posix.dirname(path), 0o755, true)
+      const open = this.open(path, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY, 0o644)
+      this.write(open, Buffer.from(content), null, writer)
+    })
   }
 
-  append(path: string, content: string): void {
-    this.write(
-      this.open(path, constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o600),
-      Buffer.from(content),
-      null,
-    )
+  /** As a careful tool writes: synced, with the names that lead to it. */
+  putDurably(path: string, content: string): void {
+    this.put(path, content)
+    syncFile(this.there(path, 'fsync', true) as FileNode)
+    this.syncNames(path)
+  }
+
+  syncNames(path: string): void {
+    const names = partsOf(path)
+    for (let i = 1; i < names.length; i++) syncFolder(this.folder(`/${names.slice(0, i).join('/')}`, 'fsync'))
+  }
+
+  /** One write, which a full disk refuses. */
+  append(path: string, content: string, writer: string): void {
+    const open = this.open(path, constants.O_CREAT | constants.O_APPEND | constants.O_WRONLY, 0o600)
+    this.write(open, Buffer.from(content), null, writer)
   }
 
   text(path: string): string | undefined {
@@ -297,109 +422,5 @@ export class Disk {
     } catch {
       return []
     }
-  }
-}
-
-/** What a process may be told instead of the truth; the world decides when. */
-export interface FileFaults {
-  /** Before a call; may throw, and then nothing was done. */
-  before(call: string, path: string): void
-  /** After a call that was done; may throw, and then only its answer is lost. */
-  after(call: string, path: string, from?: string): void
-  /** An older listing of a folder, where a client's cache would give one. */
-  listing(path: string, fresh: string[]): string[]
-}
-
-/** `node:fs` as one process sees it. */
-export function fsOf(disk: Disk, faults: FileFaults, proc: (path: string) => string | undefined): object {
-  const descriptors = new Map<number, Descriptor>()
-  let last = 10
-  const at = (fd: number, call: string): Descriptor => {
-    const open = descriptors.get(fd)
-    if (open === undefined) throw osError('EBADF', call)
-    return open
-  }
-  const doing = <T>(call: string, path: string, act: () => T, from?: string): T => {
-    faults.before(call, path)
-    const value = act()
-    faults.after(call, path, from)
-    return value
-  }
-  return {
-    constants,
-    readFileSync: (path: string) => {
-      const told = proc(path)
-      if (told === undefined) throw osError('ENOENT', 'open', path)
-      return told
-    },
-    openSync: (path: string, flags: number, mode = 0o666) => {
-      const call = (flags & 3) === 0 ? 'openRead' : (flags & constants.O_EXCL) === 0 ? 'openWrite' : 'create'
-      const open = doing(call, path, () => disk.open(path, flags, mode))
-      last += 1
-      descriptors.set(last, open)
-      return last
-    },
-    closeSync: (fd: number) => {
-      if (!descriptors.delete(fd)) throw osError('EBADF', 'close')
-    },
-    readSync: (fd: number, buffer: Uint8Array, offset: number, length: number, position: number | null) => {
-      const open = at(fd, 'read')
-      return doing('read', open.path, () => disk.read(open, buffer, offset, length, position))
-    },
-    writeSync: (fd: number, buffer: Uint8Array, offset: number, length: number, position: number | null) => {
-      const open = at(fd, 'write')
-      return doing('write', open.path, () => disk.write(open, buffer.subarray(offset, offset + length), position))
-    },
-    fsyncSync: (fd: number) => {
-      const open = at(fd, 'fsync')
-      doing('fsync', open.path, () => undefined)
-    },
-    fstatSync: (fd: number) => disk.stats(at(fd, 'fstat').node),
-    fchmodSync: (fd: number, mode: number) => {
-      at(fd, 'fchmod').node.mode = mode
-    },
-    fchownSync: () => undefined,
-    ftruncateSync: (fd: number, size = 0) => {
-      const { node, path } = at(fd, 'ftruncate')
-      doing('write', path, () => node.kind === 'file' && disk.truncate(node, size))
-    },
-    lstatSync: (path: string) => doing('stat', path, () => disk.stats(disk.there(path, 'lstat'))),
-    statSync: (path: string) => doing('stat', path, () => disk.stats(disk.there(path, 'stat', true))),
-    statfsSync: () => ({ bavail: 1_000_000_000, bsize: 4096, files: 1_000_000_000, ffree: 900_000_000 }),
-    readdirSync: (path: string) =>
-      doing('list', path, () => faults.listing(path, [...disk.folder(path, 'scandir').entries.keys()])),
-    readlinkSync: (path: string) => {
-      const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1]
-      if (fd !== undefined) return at(Number(fd), 'readlink').path
-      const node = disk.there(path, 'readlink')
-      if (node.kind !== 'link') throw osError('EINVAL', 'readlink', path)
-      return node.target
-    },
-    realpathSync: (path: string) => disk.realpath(path),
-    renameSync: (from: string, to: string) => doing('rename', to, () => disk.rename(from, to), from),
-    unlinkSync: (path: string) => doing('unlink', path, () => disk.unlink(path)),
-    mkdirSync: (path: string, options: { recursive?: boolean; mode?: number } = {}) =>
-      doing('mkdir', path, () => disk.mkdir(path, options.mode ?? 0o777, options.recursive === true)),
-    rmdirSync: (path: string) => doing('rmdir', path, () => disk.rmdir(path)),
-    symlinkSync: (target: string, path: string) => doing('symlink', path, () => disk.symlink(target, path)),
-    chmodSync: (path: string, mode: number) => {
-      disk.there(path, 'chmod', true).mode = mode
-    },
-    utimesSync: (path: string, _: unknown, mtime: Date | number) =>
-      doing('utimes', path, () => {
-        disk.there(path, 'utimes', true).mtimeMs = typeof mtime === 'number' ? mtime * 1000 : mtime.getTime()
-      }),
-    accessSync: (path: string) => {
-      disk.there(path, 'access', true)
-    },
-    copyFileSync: (from: string, to: string, mode = 0) => {
-      const node = disk.there(from, 'copyfile', true)
-      if (node.kind !== 'file') throw osError('EISDIR', 'copyfile', from)
-      const exclusive = (mode & constants.COPYFILE_EXCL) === 0 ? 0 : constants.O_EXCL
-      doing('create', to, () => {
-        const open = disk.open(to, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | exclusive, node.mode)
-        disk.write(open, node.data.subarray(0, node.size), null)
-      })
-    },
   }
 }

@@ -1,6 +1,5 @@
 /** Faults of our own making, one at a time: each takes one of the design's cares out of the code, and the simulation must notice. */
-import { buildPrograms, type Change } from './programs.ts'
-import { runSchedule } from './schedule.ts'
+import type { Change } from './programs.ts'
 
 export interface Mutant {
   readonly name: string
@@ -70,20 +69,141 @@ export const mutants: readonly Mutant[] = [
     '    silenceMs,\n    answer.then(',
     '    1e9,\n    answer.then(',
   ),
+  one(
+    'a submission that may have gone through is read as refused',
+    'scheduler/slurm-refusals.ts',
+    "if (onTheWay.test(stderr)) return { outcome: 'ambiguous', why }",
+    "if (onTheWay.test(stderr)) return { outcome: 'refused', why, permanent: false }",
+  ),
+  one(
+    'a runner that finds nothing leaves without a second look',
+    'runner/drain.ts',
+    'if (queue.hasWork()) {',
+    'if (queue === undefined) {',
+  ),
+  one(
+    'a runner starts what its walltime cannot hold',
+    'runner/claim.ts',
+    'if (!fits(job, remaining, shape) && tooLongForLane(job, shape.timeMs) === undefined) {',
+    'if (tooLongForLane(job, shape.timeMs) !== undefined && remaining < 0 && fits(job, remaining, shape)) {',
+  ),
+  one(
+    'a seat is taken from a runner that lives',
+    'spool/seat.ts',
+    'if (record !== undefined && !hasEnded(files, lane, record.runner)) continue',
+    'if (record === undefined && hasEnded(files, lane, "")) continue',
+  ),
+  one(
+    'an attempt whose number somebody has is started all the same',
+    'spool/attempt.ts',
+    "if (claimNumber(files, control.attempts, attempt, record, '', 'later') === undefined) return false",
+    "claimNumber(files, control.attempts, attempt, record, '', 'later')",
+  ),
+  one(
+    'the next attempt begins while the one before lives',
+    'runner/choose-job.ts',
+    "if (last?.end === undefined && !sight.hasEnded(record.runner)) return { do: 'drop' }",
+    '',
+  ),
+  one(
+    'names are taken before they are written down',
+    'submitter/accept.ts',
+    'writePending(gateway, [...before, ...arrivals.map(({ id, name }) => ({ id, name }))])',
+    'void arrivals',
+  ),
+  {
+    name: 'a lock is stolen from a sleeper, who does not look before he goes on',
+    changes: [
+      {
+        file: 'submitter/lock.ts',
+        from: 'return here.ms - seen.since.ms >= stillMs',
+        to: 'return here.ms >= seen.since.ms',
+      },
+      { file: 'submitter/lock.ts', from: "lost = 'another process has it'", to: 'void lost' },
+    ],
+  },
+  one(
+    'content is not on disk before its name is',
+    'system/files.ts',
+    "if (sync === 'synced') this.os.fsyncSync(fd)",
+    'void sync',
+  ),
+  one(
+    'names are not put on disk',
+    'system/files.ts',
+    'const fd = this.os.openSync(path, O_RDONLY | O_DIRECTORY)\n    try {\n      this.os.fsyncSync(fd)',
+    'const fd = this.os.openSync(path, O_RDONLY | O_DIRECTORY)\n    try {\n      void fd',
+  ),
+  one(
+    'streams are not on disk before the result that tells of them',
+    'spool/finish.ts',
+    'syncStreams(files, control, attempt.attempt)',
+    'void syncStreams',
+  ),
+  one(
+    'outputs are not on disk before the result that tells of them',
+    'spool/outputs.ts',
+    'os.fsyncSync(opened.fd)',
+    '',
+  ),
+  one(
+    'the names in a delivered folder are not on disk before it is',
+    'submitter/deliver.ts',
+    'receiver.syncFolders()',
+    '',
+  ),
+  one(
+    'what arrives at the site is not verified',
+    'queuer/receive.ts',
+    'if (file.size !== request.last.size || sha256 !== request.last.sha256) {',
+    'if (request.last.size < 0) {',
+  ),
+  one(
+    'silence of the scheduler counts as absence of a runner',
+    'queuer/decide-runners.ts',
+    'live === undefined ? (before?.absences ?? 0) : live',
+    'live',
+  ),
+  one(
+    'a pass that was overtaken goes on',
+    'queuer/open-workspace.ts',
+    'return highestNumber(queuer.files, queuer.spool.passes(pass.gateway)) === pass.generation',
+    'return pass.generation > 0',
+  ),
+  one(
+    'a site is not told of what ended here',
+    'submitter/end-at-site.ts',
+    'if (list.length === 0) return',
+    'if (list.length >= 0) return',
+  ),
+  one(
+    'an end that lost its content is no end',
+    'spool/end-file.ts',
+    '  } catch {\n    return unknown',
+    '  } catch {\n    return undefined',
+  ),
+  one(
+    'a heartbeat of zeros is a sign of life',
+    'queuer/lane-files.ts',
+    'return Number.isSafeInteger(count) ? count : 0',
+    'return count',
+  ),
+  one(
+    'nothing is touched before the scratch cleaner comes',
+    'queuer/keep-fresh.ts',
+    'if (marker === undefined || nowMs - marker.mtimeMs < dayMs) return 0',
+    'if (nowMs > 0) return 0',
+  ),
+  one(
+    'what was reserved by a pass that died is reserved for ever',
+    'submitter/accept.ts',
+    'if (names.submitted.size === 0) forgetReservations(gateway)',
+    '',
+  ),
+  one(
+    'a job that is cancelled at its site gets no fence',
+    'queuer/cancel.ts',
+    'if (!openAttempt(files, control, fence)) {',
+    'if (fence.attempt < 0) {',
+  ),
 ]
-
-export interface Hunt {
-  readonly seeds: number
-  readonly broken: string | undefined
-}
-
-/** The first seed whose schedule breaks a promise, if one of so many does. */
-export async function hunt(mutant: Mutant, first: number, seeds: number, stray: () => string[]): Promise<Hunt> {
-  const programs = await buildPrograms(mutant.changes)
-  for (let n = 1; n <= seeds; n++) {
-    const { broken } = await runSchedule(first + n - 1, programs)
-    const [said] = [...broken, ...stray()]
-    if (said !== undefined) return { seeds: n, broken: `seed ${first + n - 1}: ${said}` }
-  }
-  return { seeds, broken: undefined }
-}

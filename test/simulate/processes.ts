@@ -1,6 +1,7 @@
 /** Stands for `system/process.ts`: the same questions, asked of a simulated machine. */
 import type { Command, Reply } from '../../scheduler/scheduler.ts'
-import type { Machine, Task } from './task.ts'
+import type { Machine } from './machine.ts'
+import { Death, type Task } from './task.ts'
 
 interface Identity {
   readonly pid: number
@@ -21,9 +22,13 @@ export function processesOf(task: Task, answers: Answers) {
         (one) => one.mark === value || (session !== undefined && one.session === session && one.mark !== undefined),
       )
       .map(({ pid }) => pid)
+  const living = <T>(act: () => T): T => {
+    if (!task.alive) throw new Death('killed')
+    return act()
+  }
   return {
-    runCommand: answers.run,
-    startLauncher: (file: string) => answers.startLauncher(task, file),
+    runCommand: (command: Command, timeoutMs: number) => living(() => answers.run(command, timeoutMs)),
+    startLauncher: (file: string) => living(() => answers.startLauncher(task, file)),
     identifyProcess: (pid: number, bootId: string): Identity | undefined => {
       const found = machine.processes.get(pid)
       return found === undefined ? undefined : { pid, startTicks: found.startTicks, bootId }
@@ -38,6 +43,7 @@ export function processesOf(task: Task, answers: Answers) {
     commandLine: (pid: number) => machine.processes.get(pid)?.argv ?? [],
     openForWriting: () => false,
     signal: (pid: number, name: string) => {
+      if (!task.alive) throw new Death('killed')
       const found = machine.processes.get(Math.abs(pid))
       found?.signal(name)
       return found !== undefined

@@ -1,12 +1,15 @@
 /**
  * The three programs as text that can be started many times in one process, each time as a process of its own: a bundle is a function of
  * what a process has from its system (files, clock, timers, chance, arguments), so nothing in the product knows that it is simulated.
- * Only `system/process.ts` is replaced, the part that asks the real kernel about real processes.
+ * Only `system/process.ts` is replaced, the part that asks the real kernel about real processes; sizes by which the product tells small
+ * from large are made smaller, so that large files cost little.
  */
 import { readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { Script } from 'node:vm'
 import { build } from 'esbuild'
+import { surroundingsOf } from './surroundings.ts'
+import { Task, type TaskOptions } from './task.ts'
 
 export const root = join(import.meta.dirname, '..', '..')
 
@@ -33,7 +36,51 @@ export interface Surroundings {
   readonly processes: unknown
 }
 
-export type Program = (surroundings: Surroundings) => Record<string, unknown>
+type Exports = Record<string, unknown>
+type Build = (surroundings: Surroundings) => Exports
+
+/** A program in memory, and the process it is just then. */
+interface Copy {
+  task: Task
+  readonly exports: Exports
+}
+
+export interface Started {
+  readonly task: Task
+  readonly exports: Exports
+}
+
+/**
+ * One of the three programs. Read anew for each process it would take most of the time, and never learn what the engine learns about it;
+ * so a copy in memory that came to its own end is another process next. One that was killed may have something left to do, and is not.
+ */
+export class Program {
+  readonly #build: Build
+  readonly #processFunctions: readonly string[]
+  readonly #idle: Copy[] = []
+
+  constructor(build: Build, processFunctions: readonly string[]) {
+    this.#build = build
+    this.#processFunctions = processFunctions
+  }
+
+  start(options: TaskOptions): Started {
+    const task = new Task(options)
+    const copy = this.#idle.pop() ?? this.#read(task)
+    copy.task = task
+    task.atEnd((code) => {
+      // not before all that hangs on its end has been told
+      if (code === 0) setImmediate(() => this.#idle.push(copy))
+    })
+    return { task, exports: copy.exports }
+  }
+
+  #read(task: Task): Copy {
+    const copy: { task: Task; exports: Exports } = { task, exports: {} }
+    copy.exports = this.#build(surroundingsOf(() => copy.task, this.#processFunctions))
+    return copy
+  }
+}
 
 export interface Programs {
   readonly submitter: Program
@@ -41,13 +88,26 @@ export interface Programs {
   readonly runner: Program
 }
 
+/** What every program of the simulation is built with. */
+export const adapted: readonly Change[] = [
+  // a copy in memory may be a process of another machine next
+  { file: 'system/clock.ts', from: 'bootId ??= readFileSync', to: 'bootId = readFileSync' },
+  { file: 'queuer/main.ts', from: 'main().then(', to: 'export const start = () => main().then(' },
+  { file: 'runner/main.ts', from: 'main().then(', to: 'export const start = () => main().then(' },
+  // large files a thousand times smaller
+  { file: 'submitter/stage-in.ts', from: 'const smallBytes = 8 * 1024 * 1024', to: 'const smallBytes = 8 * 1024' },
+  { file: 'submitter/stage-in.ts', from: 'const pieceBytes = 256 * 1024', to: 'const pieceBytes = 1024' },
+  { file: 'submitter/site-pass.ts', from: 'const uploadBudgetMs = 300_000', to: 'const uploadBudgetMs = 1_000' },
+  { file: 'system/piece-sender.ts', from: 'pieceBytes = 256 * 1024', to: 'pieceBytes = 256' },
+  { file: 'system/file-digest.ts', from: 'worthAThreadBytes = 64 * 1024 * 1024', to: 'worthAThreadBytes = 16 * 1024' },
+]
+
 const free = [
   ...['require', 'process', 'performance', 'Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
   ...['setImmediate', 'clearImmediate', 'processes'],
 ] as const
 
-async function bundle(entry: string, changes: readonly Change[]): Promise<Program> {
-  const left = new Set(changes)
+async function bundle(entry: string, changes: readonly Change[], applied: Set<Change>): Promise<string> {
   const built = await build({
     stdin: { contents: entry, resolveDir: root, loader: 'ts' },
     bundle: true,
@@ -63,11 +123,8 @@ async function bundle(entry: string, changes: readonly Change[]): Promise<Progra
         name: 'simulated',
         setup({ onLoad }) {
           onLoad({ filter: /\/system\/process\.ts$/ }, async ({ path }) => {
-            const names = [...(await readFile(path, 'utf8')).matchAll(/^export (?:async )?function (\w+)/gm)]
-            return {
-              contents: `export const { ${names.map(([, name]) => name).join(', ')} } = processes`,
-              loader: 'js',
-            }
+            const names = functionsIn(await readFile(path, 'utf8'))
+            return { contents: `export const { ${names.join(', ')} } = processes`, loader: 'js' }
           })
           onLoad({ filter: /\.ts$/ }, async ({ path }) => {
             const mine = changes.filter(({ file }) => file === relative(root, path))
@@ -77,7 +134,7 @@ async function bundle(entry: string, changes: readonly Change[]): Promise<Progra
               if (contents.split(change.from).length !== 2)
                 throw new Error(`${change.file} does not hold exactly once: ${change.from}`)
               contents = contents.replace(change.from, () => change.to)
-              left.delete(change)
+              applied.add(change)
             }
             return { contents, loader: 'ts' }
           })
@@ -85,27 +142,48 @@ async function bundle(entry: string, changes: readonly Change[]): Promise<Progra
       },
     ],
   })
-  const text = built.outputFiles[0]?.text ?? ''
-  const script = new Script(
-    `(function (${free.join(', ')}) { const module = { exports: {} }; ${text}\n; return module.exports })`,
-  )
-  const start = script.runInThisContext() as (...given: unknown[]) => Record<string, unknown>
-  const program: Program = (surroundings) => start(...free.map((name) => surroundings[name]))
-  return Object.assign(program, { unused: left })
+  return built.outputFiles[0]?.text ?? ''
 }
 
-/** Builds all three, with the changes of a mutant where there is one. */
-export async function buildPrograms(changes: readonly Change[] = []): Promise<Programs> {
-  const entries = [
-    `export { tick } from './submitter/tick.ts'; export { Files } from './system/files.ts'; export { realOs } from './system/os.ts'; export { realClock } from './system/clock.ts'`,
-    `import './queuer/main.ts'`,
-    `import './runner/main.ts'`,
-  ]
-  const [submitter, queuer, runner] = await Promise.all(entries.map((entry) => bundle(entry, changes)))
-  if (submitter === undefined || queuer === undefined || runner === undefined) throw new Error('nothing was built')
-  const unused = changes.filter((change) =>
-    [submitter, queuer, runner].every((program) => (program as unknown as { unused: Set<Change> }).unused.has(change)),
-  )
-  if (unused.length > 0) throw new Error(`no program holds ${unused[0]?.file}`)
-  return { submitter, queuer, runner }
+/** The text of each program, which other processes can be given. */
+export interface ProgramTexts {
+  readonly submitter: string
+  readonly queuer: string
+  readonly runner: string
+  readonly processFunctions: readonly string[]
+}
+
+const entries = {
+  submitter: `export { tick } from './submitter/tick.ts'; export { Files } from './system/files.ts'; export { realOs } from './system/os.ts'; export { realClock } from './system/clock.ts'`,
+  queuer: `export { start } from './queuer/main.ts'`,
+  runner: `export { start } from './runner/main.ts'`,
+} as const
+
+/** Builds all three, with the changes of a mutant where there is one; each must be found in the text of the product. */
+export async function buildTexts(mutations: readonly Change[] = []): Promise<ProgramTexts> {
+  const applied = new Set<Change>()
+  const changes = [...adapted, ...mutations]
+  const [submitter, queuer, runner] = await Promise.all([
+    bundle(entries.submitter, changes, applied),
+    bundle(entries.queuer, changes, applied),
+    bundle(entries.runner, changes, applied),
+  ])
+  for (const change of changes) if (!applied.has(change)) throw new Error(`no program holds ${change.file}`)
+  const text = await readFile(join(root, 'system', 'process.ts'), 'utf8')
+  return { submitter, queuer, runner, processFunctions: functionsIn(text) }
+}
+
+function functionsIn(text: string): string[] {
+  return [...text.matchAll(/^export (?:async )?function (\w+)/gm)].map(([, name]) => name ?? '')
+}
+
+export function loadPrograms({ processFunctions, ...texts }: ProgramTexts): Programs {
+  const load = (text: string) => {
+    const script = new Script(
+      `(function (${free.join(', ')}) { const module = { exports: {} }; ${text}\n; return module.exports })`,
+    )
+    const build = script.runInThisContext() as (...given: unknown[]) => Exports
+    return new Program((surroundings) => build(...free.map((name) => surroundings[name])), processFunctions)
+  }
+  return { submitter: load(texts.submitter), queuer: load(texts.queuer), runner: load(texts.runner) }
 }

@@ -1,13 +1,12 @@
 /** One schedule from one seed: the plan, the story, its end, and the judgement. */
-import { judge } from './judge.ts'
-import { Chance } from './kernel.ts'
+import { judge } from '../judge/judge.ts'
+import { letLoose } from './disasters.ts'
+import { evidenceOf } from './evidence-of.ts'
+import type { GatewayHost } from './gateway-host.ts'
+import { planJob } from './jobs.ts'
+import { hourMs, minuteMs, planOf } from './plan.ts'
 import type { Programs } from './programs.ts'
-import { stormOf } from './storm.ts'
-import { type Host, hourMs, type Plan, World } from './world.ts'
-
-const minuteMs = 60_000
-/** Everything must have ended so long after the last arrival. */
-const patienceMs = 20 * hourMs
+import { World } from './world.ts'
 
 export interface Outcome {
   readonly seed: number
@@ -18,25 +17,12 @@ export interface Outcome {
   readonly simulatedMs: number
 }
 
-export function planOf(seed: number, faults: boolean): Plan {
-  const chance = new Chance(seed ^ 0x5eed)
-  return {
-    gateways: chance.pick([1, 1, 2]),
-    jobs: chance.between(1, 8),
-    maxRunners: chance.pick([1, 1, 2]),
-    slots: chance.pick([1, 1, 2]),
-    walltime: chance.pick(['15m', '1h', '1h']),
-    twin: faults && chance.happens(0.3),
-    storm: stormOf(chance, faults ? 90 * minuteMs : 0),
-  }
-}
-
 /** The crontab of one host. */
-async function cron(world: World, host: Host, goesOn: () => boolean): Promise<void> {
+async function cron(world: World, host: GatewayHost, goesOn: () => boolean): Promise<void> {
   const underWay = new Set<Promise<unknown>>()
   while (goesOn()) {
-    await world.sleep(world.chance.between(20_000, 90_000))
-    const pass = world.tick(host)
+    await world.sleep(world.chance.between(30_000, world.plan.cronMs))
+    const pass = host.tick()
     // most crons wait for nobody
     if (world.plan.twin) underWay.add(pass.finally(() => underWay.delete(pass)))
     else await pass
@@ -51,24 +37,37 @@ export async function runSchedule(
 ): Promise<Outcome> {
   const plan = planOf(seed, faults)
   const world = new World(seed, plan, programs, trace)
-  const { kernel, chance } = world
+  const { kernel, chance, storm } = world
+  const patienceMs = (plan.cleanedAfterMs === undefined ? 20 : 500) * hourMs
+  const drop = (host: GatewayHost, number: number, calm = false) => {
+    const wishes = {
+      refused: !calm && chance.happens(0.06),
+      cancelled: !calm && faults && chance.happens(0.12),
+      large: chance.happens(0.12),
+      sites: plan.sites,
+      shared: plan.shared,
+    }
+    world.drop(host, planJob(chance, host.dir, `j${number}`, wishes))
+  }
   for (let number = 1; number <= plan.jobs; number++) {
     const host = chance.pick(world.hosts)
-    kernel.after(chance.between(0, 20 * minuteMs), () => world.drop(host, number))
+    kernel.after(chance.between(0, 10 * minuteMs), () => drop(host, number))
   }
+  letLoose(world)
   let over = false
   const crons = world.hosts.map((host) => cron(world, host, () => !over))
-  const allFinished = () => world.jobs.length === plan.jobs && world.jobs.every(({ finished }) => finished > 0)
+  const allFinished = () => world.jobs.length >= plan.jobs && world.jobs.every(({ finished }) => finished > 0)
   const done = await kernel.run(allFinished, patienceMs)
   if (!done) {
-    const left = world.jobs.filter(({ finished }) => finished === 0).map(({ name }) => name)
+    const left = world.jobs.filter(({ finished }) => finished === 0).map(({ planned }) => planned.job.name)
     world.breaks(`no result for ${left.join(', ')} after ${patienceMs / hourMs} h`)
   }
   // what was left at the site goes with the next job, in calm
-  if (kernel.now < plan.storm.endsMs) await kernel.run(() => false, plan.storm.endsMs)
-  for (const [at, host] of world.hosts.entries()) world.drop(host, plan.jobs + 1 + at)
-  const last = () => world.jobs.every(({ finished }) => finished > 0)
-  if (done && !(await kernel.run(last, kernel.now + patienceMs))) world.breaks('no result for the last job')
+  storm.endsMs = Math.min(storm.endsMs, kernel.now)
+  world.fullUntilMs.clear()
+  await kernel.run(() => world.machines.every(({ isUp }) => isUp), kernel.now + hourMs)
+  for (const [at, host] of world.hosts.entries()) drop(host, plan.jobs + 1 + at, true)
+  if (done && !(await kernel.run(allFinished, kernel.now + patienceMs))) world.breaks('no result for the last job')
   const simulatedMs = kernel.now
   // what was left by a death goes with the passes that follow
   over = true
@@ -77,13 +76,14 @@ export async function runSchedule(
     await Promise.all(crons)
     for (const waitMs of [minuteMs, minuteMs, 10 * minuteMs, 2 * hourMs, minuteMs]) {
       await world.sleep(waitMs)
-      for (const host of world.hosts) await world.tick(host)
+      for (const host of world.hosts) await host.tick()
     }
     rested = true
   }
   void rest()
   if (!(await kernel.run(() => rested, kernel.now + 10 * hourMs))) world.breaks('the passes after the end do not end')
-  judge(world)
+  const broken = [...world.broken, ...judge(evidenceOf(world))]
+  for (const text of broken) world.log(`BROKEN: ${text}`)
   for (const task of [...world.tasks]) task.end(null)
-  return { seed, broken: world.broken, injected: world.injected, jobs: plan.jobs, events: kernel.events, simulatedMs }
+  return { seed, broken, injected: world.injected, jobs: plan.jobs, events: kernel.events, simulatedMs }
 }

@@ -9,11 +9,14 @@ export interface Wire {
   cut(error?: Error, keep?: number): void
   /** Nothing more arrives, and nobody hears of it. */
   stall(): void
+  /** Its writer was killed: what it wrote arrives, and it writes no more. */
+  hush(): void
 }
 
 /** `heldUntilMs`: the reader stands still until then. */
 export function wire(kernel: Kernel, delayMs: number, heldUntilMs: () => number = () => 0): Wire {
   let whole = true
+  let hushed = false
   const output = new Readable({ read: () => undefined })
   const under: Buffer[] = []
   // in order, though the reader stands still for a while
@@ -26,6 +29,7 @@ export function wire(kernel: Kernel, delayMs: number, heldUntilMs: () => number 
   }
   const input = new Writable({
     write: (chunk: Buffer, _, done) => {
+      if (hushed) return
       // the writer may use its memory again when it is told that this is done
       const sent = Buffer.from(chunk)
       under.push(sent)
@@ -57,5 +61,8 @@ export function wire(kernel: Kernel, delayMs: number, heldUntilMs: () => number 
   const stall = () => {
     whole = false
   }
-  return { input, output, cut, stall }
+  const hush = () => {
+    hushed = true
+  }
+  return { input, output, cut, stall, hush }
 }

@@ -1,0 +1,134 @@
+/** What comes of itself while a storm lasts: machines that crash, a site without power, clocks that jump, full disks, a scratch cleaner. */
+import { posix } from 'node:path'
+import type { FolderNode, Node } from './disk.ts'
+import { loseCache, losePower, losePowerInOrder } from './durable.ts'
+import type { Machine } from './machine.ts'
+import { hourMs, minuteMs } from './plan.ts'
+import type { SimulatedSite } from './site.ts'
+import type { Disaster } from './storm.ts'
+import type { World } from './world.ts'
+
+/** Sets all of them going. */
+export function letLoose(world: World): void {
+  const { chance, hosts, sites } = world
+  every(world, 'gatewayCrash', () => crashGateway(world, chance.pick(hosts).machine))
+  every(world, 'loginCrash', () => {
+    const site = chance.pick(sites)
+    crashClient(world, site, site.login, 'login node crashes')
+  })
+  every(world, 'nodeCrash', () => {
+    const site = chance.pick(sites)
+    const node = chance.pick(site.nodes)
+    crashClient(world, site, node, 'worker node crashes')
+    site.cluster.nodeIsDown(node)
+  })
+  every(world, 'sitePower', () => crashSite(world, chance.pick(sites)))
+  every(world, 'clockJump', () => {
+    const machine = chance.pick(world.machines)
+    world.fault('clock jumps')
+    // those of a site are held together by its scheduler's authentication
+    const site = sites.find(({ machines }) => machines.includes(machine))
+    const most = chance.pick([5_000, 3 * hourMs, 72 * hourMs])
+    const byMs = chance.between(-most, most)
+    for (const one of site?.machines ?? [machine]) one.skewMs += byMs
+  })
+  every(world, 'noSpace', () => {
+    const volume = chance.pick([...world.disk.volumes.keys()])
+    world.fullUntilMs.set(volume, world.kernel.now + chance.between(minuteMs, 20 * minuteMs))
+  })
+  const { cleanedAfterMs } = world.plan
+  if (cleanedAfterMs !== undefined) atNight(world, cleanedAfterMs)
+}
+
+/** At random moments, so often an hour on average, while the storm lasts. */
+function every(world: World, kind: Disaster, act: () => void): void {
+  const perHour = world.storm[kind]
+  if (perHour === 0) return
+  const { kernel, chance, plan } = world
+  // a schedule of days has its share over those days
+  const meanMs = (hourMs / perHour) * (plan.cleanedAfterMs === undefined ? 1 : 40)
+  const next = () => {
+    kernel.after(-Math.log(1 - chance.next()) * meanMs, () => {
+      if (kernel.now >= world.storm.endsMs) return
+      act()
+      next()
+    })
+  }
+  next()
+}
+
+function crash(world: World, machine: Machine): void {
+  machine.crash(world.chance.uuid(), world.chance.between(20_000, 240_000))
+}
+
+function crashGateway(world: World, machine: Machine): void {
+  world.fault('gateway crashes')
+  crash(world, machine)
+  const host = world.hosts.find((one) => one.machine === machine)
+  if (host === undefined) return
+  const top = world.disk.top(host.dir.slice(1))
+  if (host.shared) loseCache(top, machine.name, world.chance)
+  else losePower(top.volume, top, world.chance)
+  world.afterPowerLoss()
+}
+
+/** A machine that uses the site's file system, whose server goes on. */
+function crashClient(world: World, site: SimulatedSite, machine: Machine, what: string): void {
+  world.fault(what)
+  crash(world, machine)
+  loseCache(world.disk.top(site.volume), machine.name, world.chance)
+  forgetLostExits(world, site)
+}
+
+function crashSite(world: World, site: SimulatedSite): void {
+  world.fault('site loses power')
+  for (const machine of site.machines) crash(world, machine)
+  for (const node of site.nodes) site.cluster.nodeIsDown(node)
+  const top = world.disk.top(site.volume)
+  losePowerInOrder(top.volume, top, world.chance)
+  for (const run of world.runs) {
+    const attempt = run.exitFile.replace(/\.rc$/, '')
+    if (!run.told && run.exitFile.startsWith(`${site.workspace}/`) && run.endMs === world.kernel.now)
+      run.forgotten = world.disk.text(attempt) === undefined
+  }
+  forgetLostExits(world, site)
+}
+
+/** What a script told and no disk has, it has not told. */
+function forgetLostExits(world: World, site: SimulatedSite): void {
+  for (const run of world.runs) {
+    if (!run.told || !run.exitFile.startsWith(`${site.workspace}/`)) continue
+    if (world.disk.text(run.exitFile)?.endsWith('\nend\n') === true || site.hasResult(run.exitFile)) continue
+    const job = world.jobs.find(({ planned }) => planned.job.name === run.token)
+    if (job === undefined || job.finished > 0) continue
+    run.told = false
+    world.log(`what ${run.mark} told is lost`)
+  }
+}
+
+function atNight(world: World, ageMs: number): void {
+  const { kernel, disk, sites } = world
+  kernel.after(24 * hourMs, () => {
+    if (kernel.now >= world.storm.endsMs) return
+    for (const { volume } of sites) clean(world, `/${volume}`, disk.top(volume), ageMs)
+    atNight(world, ageMs)
+  })
+}
+
+/** Files by age, and folders that are empty and old. */
+function clean(world: World, path: string, folder: FolderNode, ageMs: number): void {
+  const isOld = ({ atimeMs, mtimeMs }: Node) => folder.volume.wallMs() - Math.max(atimeMs, mtimeMs) > ageMs
+  for (const [name, node] of [...folder.entries]) {
+    const at = posix.join(path, name)
+    if (node.kind === 'folder') {
+      clean(world, at, node, ageMs)
+      if (node.entries.size > 0 || !isOld(node)) continue
+      world.fault('cleaner takes an empty folder')
+      world.disk.rmdir(at)
+    } else if (isOld(node)) {
+      world.fault('cleaner takes a file')
+      world.log(`cleaned: ${at}`)
+      world.disk.unlink(at)
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** What a simulated world shows the judge. */
+import type { Allocation, Evidence, Run } from '../judge/evidence.ts'
+import type { World } from './world.ts'
+
+export function evidenceOf(world: World): Evidence {
+  const { plan } = world
+  return {
+    view: world.view,
+    jobs: world.jobs.map(({ planned }) => planned.job),
+    gateways: [...new Set(world.hosts.map(({ dir }) => dir))].map((dir) => ({
+      dropbox: `${dir}/dropbox`,
+      state: `${dir}/state`,
+      destinations: [`${dir}/out`],
+    })),
+    workspaces: world.sites.map(({ workspace }) => workspace),
+    runs: runsOf(world),
+    allocations: allocationsOf(world),
+    maxRunners: plan.maxRunners,
+    seen: {
+      sightings: world.sightings,
+      replaced: world.jobs
+        .filter(({ finished }) => finished > 1)
+        .map(({ planned }) => `${planned.job.dropbox}/${planned.job.name}.job.finished`),
+      partial: [...world.partial],
+    },
+    clocksApart: true,
+  }
+}
+
+function laneOf(identity: string): string {
+  const [, workspace, lane] = identity.split('/')
+  return `${workspace}/${lane}`
+}
+
+function runsOf(world: World): Run[] {
+  return world.runs
+    .filter(({ forgotten }) => !forgotten)
+    .map(({ token, mark, allocation, restart, startMs, endMs, told }) => {
+      // a node that its scheduler has lost runs copies that count for nothing, from then on
+      const { cutOffMs = Number.POSITIVE_INFINITY } = allocation
+      const lane = laneOf(allocation.identity)
+      const endedMs = endMs ?? Number.POSITIVE_INFINITY
+      const end = endedMs > cutOffMs ? { endMs: Math.max(startMs, cutOffMs), told: false } : { endMs: endedMs, told }
+      return { job: token, mark, runner: `${lane}/${allocation.id}.${restart}`, lane, startMs, ...end }
+    })
+}
+
+function allocationsOf(world: World): Allocation[] {
+  return world.sites.flatMap(({ name, cluster }) =>
+    [...cluster.allocations.values(), ...cluster.vanished].map(({ id, identity, submittedMs, leftQueueMs }, i) => ({
+      id: `${name}/${id}/${i}`,
+      lane: laneOf(identity),
+      submittedMs,
+      ...(leftQueueMs === undefined ? {} : { leftQueueMs }),
+    })),
+  )
+}

@@ -1,0 +1,130 @@
+/** The jobs tools drop: what each asks for, what its script will do, and how it may rightly end. */
+import type { Content, End, Job } from '../judge/evidence.ts'
+import type { Chance } from './kernel.ts'
+import { contentOf } from './scripts.ts'
+
+/** Templates of every gateway; the one line of each is read by `scripts.ts`. */
+export const templates: Readonly<Record<string, string>> = {
+  work: '#!/bin/sh\ndo <<seconds>> <<rc>> <<token>> <<mood>> in <<from>> out <<to>> dir\n',
+  many: '#!/bin/sh\ndo <<seconds>> <<rc>> <<token>> <<mood>> in <<from>> <<shared>> out <<to>> <<more>> dir <<folder>>\n',
+}
+
+/** How a job may differ from the plain one. */
+export interface JobWishes {
+  /** Its one text, for those that are refused. */
+  readonly refused: boolean
+  readonly cancelled: boolean
+  readonly large: boolean
+  /** Names of sites, when there are several. */
+  readonly sites: readonly string[]
+  /** Of an input that others use too. */
+  readonly shared: string
+}
+
+export interface PlannedJob {
+  readonly job: Job
+  readonly site: string | undefined
+  readonly text: string
+  readonly inputs: Readonly<Record<string, string>>
+  /** So long after its drop its tool asks to stop it. */
+  readonly cancelAfterMs: number | undefined
+  readonly about: string
+}
+
+const largeBytes = 24_000
+
+export function planJob(chance: Chance, dir: string, name: string, wishes: JobWishes): PlannedJob {
+  const dropbox = `${dir}/dropbox`
+  if (wishes.refused) return refusedJob(chance, dir, dropbox, name)
+  const many = chance.happens(0.3)
+  const mood = chance.pick(['plain', 'plain', 'plain', 'plain', 'plain', 'stubborn', 'crashing', 'forgetful', 'slow'])
+  const rc = mood === 'plain' && chance.happens(0.15) ? 3 : 0
+  const seconds =
+    mood === 'slow' ? chance.between(60, 90) : chance.happens(0.8) ? chance.between(1, 30) : chance.between(30, 240)
+  const known = mood === 'slow' ? '20s' : chance.happens(0.2) ? chance.pick(['15m', '100m']) : undefined
+  const site = wishes.sites.length > 1 ? chance.pick(wishes.sites) : undefined
+  const input = chance.hex(wishes.large ? chance.between(largeBytes / 2, largeBytes) : chance.between(0, 40))
+  const from = `${dir}/in/${name}.in`
+  const shared = `${dir}/in/shared.in`
+  const inputs: Record<string, string> = { [from]: input, ...(many ? { [shared]: wishes.shared } : {}) }
+  const read = many ? [input, wishes.shared] : [input]
+  const [to, more, folder] = ['out', 'more', 'folder'].map((end) => `${dir}/out/${name}.${end}`) as [
+    string,
+    string,
+    string,
+  ]
+  const base = (path: string) => path.slice(path.lastIndexOf('/') + 1)
+  const whole: Record<string, Content> = { [to]: contentOf(name, base(to), read) }
+  if (many) {
+    whole[more] = contentOf(name, base(more), read)
+    whole[folder] = { first: contentOf(name, 'first', read), 'below/second': contentOf(name, 'second', read) }
+  }
+  const text = [
+    `script: ${many ? 'many' : 'work'}`,
+    `args: {seconds: ${seconds}, rc: ${rc}, token: ${name}, mood: ${mood}}`,
+    `input_map: {from: ${from}${many ? `, shared: ${shared}` : ''}}`,
+    `output_map: {to: ${to}${many ? `, more: ${more}, folder: ${folder}` : ''}}`,
+    ...(known === undefined ? [] : [`resources: {time: ${known}}`]),
+    ...(site === undefined ? [] : [`site: ${site}`]),
+    '...\n',
+  ].join('\n')
+  const ends = endsOf({ name, mood, rc, whole, cancelled: wishes.cancelled })
+  return {
+    job: { dropbox, name, args: { token: name }, ends, ...(wishes.cancelled ? { mayNotRun: true } : {}) },
+    site,
+    text,
+    inputs,
+    cancelAfterMs: wishes.cancelled ? chance.between(0, chance.pick([1_000, 120_000, 600_000])) : undefined,
+    about: `${seconds} s, ${mood}, rc ${rc}${many ? ', many outputs' : ''}${wishes.large ? ', large' : ''}`,
+  }
+}
+
+interface Planned {
+  readonly name: string
+  readonly mood: string
+  readonly rc: number
+  readonly whole: Readonly<Record<string, Content>>
+  readonly cancelled: boolean
+}
+
+function endsOf({ name, mood, rc, whole, cancelled }: Planned): End[] {
+  const none = Object.fromEntries(Object.keys(whole).map((path) => [path, null]))
+  const stdout = `${name} out\n`
+  const error = (more: Pick<End, 'rc'> & Partial<End>): End => ({
+    ...{ status: 'error', state: 'done', stdout, outputs: none },
+    ...more,
+  })
+  const ok: End = { status: 'ok', state: 'done', rc: 0, message: 'processed OK', stdout, outputs: whole }
+  const ends: End[] = []
+  if (mood === 'crashing') ends.push(error({ rc: -11, message: 'Remote command failed with return code -11' }))
+  else if (mood === 'forgetful') ends.push(error({ rc: 0, message: /did not write/ }))
+  else if (mood === 'slow') {
+    for (const end of [-15, -9]) ends.push(error({ rc: end, message: /ran longer than its time/ }))
+    // nobody ends it when its runner has died or stands still
+    ends.push(ok)
+  } else if (rc !== 0) ends.push(error({ rc, message: `Remote command failed with return code ${rc}` }))
+  else ends.push(ok)
+  if (cancelled) {
+    for (const end of [null, -15, -9, -11, 0, rc])
+      ends.push({
+        ...{ status: 'error', state: 'cancelled', rc: end, message: /cancelled/, outputs: none },
+        ...(end === null ? { startsUnknown: true } : {}),
+      })
+  }
+  return ends
+}
+
+/** What is wrong with itself is told at once, without a site. */
+function refusedJob(chance: Chance, dir: string, dropbox: string, name: string): PlannedJob {
+  const out = `${dir}/out/${name}.out`
+  const args = `args: {seconds: 1, rc: 0, token: ${name}, mood: plain}`
+  const [text, message] = chance.pick<readonly [string, RegExp]>([
+    [`script: nosuch\n${args}\noutput_map: {to: ${out}}\n...\n`, /nosuch/],
+    [`script: work\n${args}\ninput_map: {from: ${dir}/in/none}\noutput_map: {to: ${out}}\n...\n`, /does not exist/],
+    [`script: work\n${args}\noutput_map: {to: ${out}}\n...\n`, /from/],
+    [`script: work\nargs: {seconds: 1, token: [${name}\n...\n`, /Cannot accept/],
+  ])
+  const end: End = { status: 'error', state: 'aborted', rc: null, message, outputs: { [out]: null } }
+  const job: Job = { dropbox, name, ends: [end], mayNotRun: true }
+  return { job, site: undefined, text, inputs: {}, cancelAfterMs: undefined, about: 'to be refused' }
+}

@@ -1,0 +1,46 @@
+/** What a schedule is made of; all of it drawn from the seed. */
+import { Chance } from './kernel.ts'
+import { type Storm, stormOf } from './storm.ts'
+
+export const minuteMs = 60_000
+export const hourMs = 60 * minuteMs
+
+export interface Plan {
+  readonly gateways: number
+  readonly sites: readonly string[]
+  readonly jobs: number
+  readonly maxRunners: number
+  readonly slots: number
+  readonly walltime: string
+  /** So long an allocation may wait in the queue. */
+  readonly longestWaitMs: number
+  /** From pass to pass of a cron, at most. */
+  readonly cronMs: number
+  /** A second host serves the dropbox of the first gateway too, and passes overlap. */
+  readonly twin: boolean
+  /** The site's scratch cleaner takes what is older than that, every night. */
+  readonly cleanedAfterMs: number | undefined
+  /** What is in the input that several jobs read. */
+  readonly shared: string
+  readonly storm: Storm
+}
+
+export function planOf(seed: number, faults: boolean): Plan {
+  const chance = new Chance(seed ^ 0x5eed)
+  // days in the queue, a pass an hour, a cleaner at night: what is still needed must not look old
+  const slow = faults && chance.happens(0.05)
+  return {
+    gateways: chance.pick([1, 1, 2]),
+    sites: chance.pick([['here'], ['here'], ['here', 'there']]),
+    jobs: chance.between(1, 6),
+    maxRunners: chance.pick([1, 1, 2]),
+    slots: chance.pick([1, 1, 2]),
+    walltime: chance.pick(['15m', '1h', '1h']),
+    longestWaitMs: slow ? 72 * hourMs : 4 * minuteMs,
+    cronMs: slow ? 2 * hourMs : 150_000,
+    twin: faults && chance.happens(0.3),
+    cleanedAfterMs: slow ? 48 * hourMs : undefined,
+    shared: chance.hex(chance.between(0, 60)),
+    storm: stormOf(chance, faults ? (slow ? 120 * hourMs : 90 * minuteMs) : 0),
+  }
+}
