@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { EndCause } from '../../contract/spool-records.ts'
 import { atLimit, chooseByLook, chooseForJob, fits, type JobSight } from '../../runner/choose-job.ts'
-import { gpusOfSlot, siteEnvironment, visibleGpus } from '../../runner/job-environment.ts'
+import { fittingEnvironment, gpusOfSlot, siteEnvironment, visibleGpus } from '../../runner/job-environment.ts'
 import type { Attempt } from '../../spool/attempt.ts'
 import { Site } from '../support/site.ts'
 
@@ -202,4 +202,10 @@ test('promise 8: siteEnvironment() hands on what is allowed and nothing else', (
     'BASH_FUNC_module%%': '() { :; }',
   }
   assert.deepEqual(Object.keys(siteEnvironment(given)).sort(), ['BASH_FUNC_module%%', 'HOME', 'PATH', 'SLURM_JOB_ID'])
+})
+
+test('fittingEnvironment() leaves out what the kernel does not take, and more variables than a shell bears', () => {
+  const many = Object.fromEntries(Array.from({ length: 60_000 }, (_, i) => [`HPC_ARG_k${i}`, 'x']))
+  assert.equal(Object.keys(fittingEnvironment(many)).length, 4_000)
+  assert.deepEqual(fittingEnvironment({ short: 'x', long: 'x'.repeat(130_000) }), { short: 'x' })
 })
