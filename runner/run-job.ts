@@ -9,7 +9,7 @@ import type { Ended } from '../spool/ended-by-us.ts'
 import { finishWithout } from '../spool/finish.ts'
 import { errno } from '../system/os.ts'
 import type { Launcher } from '../system/process.ts'
-import { isMachineTrouble } from '../system/trouble.ts'
+import { isMachineTrouble, MachineTrouble } from '../system/trouble.ts'
 import { attend, type RunningJob } from './attend-job.ts'
 import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
 import { fittingEnvironment } from './job-environment.ts'
@@ -75,8 +75,10 @@ export async function startJob(
   try {
     if (rendered !== undefined) launcher = await runner.launchers.take(slot, slots, rendered.heavy)
   } catch (error) {
-    const tooLong = errno(error) === 'E2BIG' ? new Error('its values are too long for an environment') : error
-    failure = { what: 'started', error: tooLong }
+    // nothing else of the job has a part in this: an allocation that is being killed takes a new launcher along
+    const tooLong = errno(error) === 'E2BIG'
+    const why = tooLong ? new Error('its values are too long for an environment') : new MachineTrouble(error)
+    failure = { what: 'started', error: why }
   }
   const record = takeAttempt(runner, job, attempt, launcher)
   try {

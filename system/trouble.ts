@@ -7,6 +7,13 @@ const machineCodes = new Set(
   ),
 )
 
+/** What has no code that says so, and yet is certainly no job's fault. */
+export class MachineTrouble extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}
+
 export function isMachineTrouble(error: unknown): boolean {
-  return machineCodes.has(errno(error) ?? '')
+  return error instanceof MachineTrouble || machineCodes.has(errno(error) ?? '')
 }
