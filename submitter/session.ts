@@ -179,7 +179,8 @@ export class Session {
   /** A connection can live while what it leads to hangs: nobody waits for that for ever. */
   #watch(): void {
     const now = this.#gateway.clock.monotonicMs()
-    if (this.#waiters.size === 0) this.#heardMs = now
+    // what waits for room waits for the site, too
+    if (this.#waiters.size === 0 && this.#held.size === 0) this.#heardMs = now
     else if (now - this.#heardMs > silenceMs) {
       this.#fail(
         new HpcError(
