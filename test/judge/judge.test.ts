@@ -126,6 +126,11 @@ const cases: readonly (readonly [string, (story: Story) => void, RegExp])[] = [
     ({ runs }) => runs.push(again({})),
     /was started 2 times, and its result tells of 1/,
   ],
+  [
+    'a start for which there was no time',
+    ({ runs }) => runs.splice(0, 1, { ...(runs[0] as Run), leftMs: 1_000, needsMs: 2_000 }),
+    /id.1 was started with 1 s left of its allocation, and needs 2 s/,
+  ],
   ['a result without a start', ({ runs }) => runs.splice(0), /was never run/],
   [
     'two runners at work',

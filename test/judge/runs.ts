@@ -1,4 +1,4 @@
-/** Promises 3 and 4: no start beside or after one whose exit was told; no more runners at work, and no more allocations waiting, than allowed. */
+/** Promises 3, 4 and 7: no start beside or after one whose exit was told; no more runners at work, and no more allocations waiting, than allowed; nothing begun that has no time. */
 import type { Evidence, Job, Run } from './evidence.ts'
 
 export function judgeRuns({ view, runs }: Evidence, job: Job): readonly string[] {
@@ -46,4 +46,13 @@ export function judgeAllocations({ allocations = [], maxRunners = 1 }: Evidence)
       ? [`allocation ${one.id} was submitted while ${waiting} waited in ${one.lane}, ${maxRunners} allowed`]
       : []
   })
+}
+
+/** Nothing is started that what is left of the walltime is known not to hold. */
+export function judgeTimes({ runs = [] }: Evidence): readonly string[] {
+  return runs.flatMap(({ mark, leftMs, needsMs }) =>
+    leftMs !== undefined && needsMs !== undefined && leftMs < needsMs
+      ? [`${mark} was started with ${leftMs / 1000} s left of its allocation, and needs ${needsMs / 1000} s`]
+      : [],
+  )
 }

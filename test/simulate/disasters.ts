@@ -1,8 +1,8 @@
 /** What comes of itself while a storm lasts: machines that crash, a site without power, clocks that jump, full disks, a scratch cleaner. */
 import { posix } from 'node:path'
-import type { FolderNode, Node } from './disk.ts'
 import { loseCache, losePower, losePowerInOrder } from './durable.ts'
 import type { Machine } from './machine.ts'
+import type { FolderNode, Node } from './nodes.ts'
 import { hourMs, minuteMs } from './plan.ts'
 import type { SimulatedSite } from './site.ts'
 import type { Disaster } from './storm.ts'

@@ -4,8 +4,9 @@
  * in order, where a sync of anything writes all names before it (ext4, XFS), and out of order, where only what is asked for and what that
  * needs is written (POSIX promises no more). A rename is one step in both.
  */
-import type { FileNode, FolderNode, Node } from './disk.ts'
+
 import type { Chance } from './kernel.ts'
+import type { FileNode, FolderNode, Node } from './nodes.ts'
 
 /** One change of names: from a place, to a place, or both. */
 export interface Change {

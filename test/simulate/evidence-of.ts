@@ -1,5 +1,6 @@
 /** What a simulated world shows the judge. */
 import type { Allocation, Evidence, Run } from '../judge/evidence.ts'
+import { marginMs, minuteMs } from './plan.ts'
 import type { World } from './world.ts'
 
 export function evidenceOf(world: World): Evidence {
@@ -35,14 +36,29 @@ function laneOf(identity: string): string {
 function runsOf(world: World): Run[] {
   return world.runs
     .filter(({ forgotten }) => !forgotten)
-    .map(({ token, mark, allocation, restart, startMs, endMs, told }) => {
+    .map(({ token, mark, allocation, restart, startMs, endMs, told, leftMs }) => {
       // a node that its scheduler has lost runs copies that count for nothing, from then on
       const { cutOffMs = Number.POSITIVE_INFINITY } = allocation
       const lane = laneOf(allocation.identity)
       const endedMs = endMs ?? Number.POSITIVE_INFINITY
       const end = endedMs > cutOffMs ? { endMs: Math.max(startMs, cutOffMs), told: false } : { endMs: endedMs, told }
-      return { job: token, mark, runner: `${lane}/${allocation.id}.${restart}`, lane, startMs, ...end }
+      return {
+        job: token,
+        mark,
+        runner: `${lane}/${allocation.id}.${restart}`,
+        lane,
+        startMs,
+        leftMs,
+        needsMs: needsOf(world, token, allocation.walltimeMs),
+        ...end,
+      }
     })
+}
+
+/** As the runner may know it: the clocks of a site are two minutes apart. */
+function needsOf(world: World, job: string, walltimeMs: number): number {
+  const timeMs = world.jobs.find(({ planned }) => planned.job.name === job)?.planned.timeMs ?? marginMs
+  return Math.min(timeMs, 0.95 * walltimeMs) - 2.5 * minuteMs
 }
 
 function allocationsOf(world: World): Allocation[] {

@@ -1,6 +1,7 @@
 /** `node:fs` as one process of one machine sees it: the calls `system/os.ts` offers, with that machine's faults. */
 import { constants } from 'node:fs'
-import { type Descriptor, type Disk, osError, SimulatedStats } from './disk.ts'
+import { type Descriptor, type Disk, osError } from './disk.ts'
+import { SimulatedStats } from './nodes.ts'
 
 /** What a process may be told instead of the truth; the world decides when. */
 export interface FileFaults {

@@ -28,8 +28,12 @@ export interface PlannedJob {
   readonly inputs: Readonly<Record<string, string>>
   /** So long after its drop its tool asks to stop it. */
   readonly cancelAfterMs: number | undefined
+  /** So long it may take, as it says itself. */
+  readonly timeMs: number | undefined
   readonly about: string
 }
+
+const times: Readonly<Record<string, number>> = { '20s': 20_000, '15m': 900_000, '100m': 6_000_000 }
 
 const largeBytes = 24_000
 
@@ -75,6 +79,7 @@ export function planJob(chance: Chance, dir: string, name: string, wishes: JobWi
     text,
     inputs,
     cancelAfterMs: wishes.cancelled ? chance.between(0, chance.pick([1_000, 120_000, 600_000])) : undefined,
+    timeMs: known === undefined ? undefined : times[known],
     about: `${seconds} s, ${mood}, rc ${rc}${many ? ', many outputs' : ''}${wishes.large ? ', large' : ''}`,
   }
 }
@@ -126,5 +131,5 @@ function refusedJob(chance: Chance, dir: string, dropbox: string, name: string):
   ])
   const end: End = { status: 'error', state: 'aborted', rc: null, message, outputs: { [out]: null } }
   const job: Job = { dropbox, name, ends: [end], mayNotRun: true }
-  return { job, site: undefined, text, inputs: {}, cancelAfterMs: undefined, about: 'to be refused' }
+  return { job, site: undefined, text, inputs: {}, cancelAfterMs: undefined, timeMs: undefined, about: 'to be refused' }
 }

@@ -4,6 +4,8 @@ import { type Storm, stormOf } from './storm.ts'
 
 export const minuteMs = 60_000
 export const hourMs = 60 * minuteMs
+/** Of every lane. */
+export const marginMs = 5 * minuteMs
 
 export interface Plan {
   readonly gateways: number

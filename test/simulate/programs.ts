@@ -99,6 +99,7 @@ export const adapted: readonly Change[] = [
   { file: 'submitter/stage-in.ts', from: 'const pieceBytes = 256 * 1024', to: 'const pieceBytes = 1024' },
   { file: 'submitter/site-pass.ts', from: 'const uploadBudgetMs = 300_000', to: 'const uploadBudgetMs = 1_000' },
   { file: 'system/piece-sender.ts', from: 'pieceBytes = 256 * 1024', to: 'pieceBytes = 256' },
+  { file: 'queuer/ballast.ts', from: 'const ballastBytes = 256 * 1024', to: 'const ballastBytes = 256' },
   { file: 'system/file-digest.ts', from: 'worthAThreadBytes = 64 * 1024 * 1024', to: 'worthAThreadBytes = 16 * 1024' },
 ]
 

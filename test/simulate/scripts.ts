@@ -15,6 +15,8 @@ export interface Run {
   readonly restart: number
   readonly startMs: number
   endMs: number | undefined
+  /** What its allocation had left when it began. */
+  readonly leftMs: number
   /** Came to its own end and told it: nothing may run it again. */
   told: boolean
   /** That it was ever begun went with the power of the whole site, and it went with it. */
@@ -159,6 +161,7 @@ function startScript(
     allocation,
     restart: allocation.restart,
     startMs: kernel.now,
+    leftMs: allocation.startedMs + allocation.walltimeMs - kernel.now,
     endMs: undefined,
     told: false,
     forgotten: false,

@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 import type { Sighting } from '../judge/evidence.ts'
 import { contentAt, same } from '../judge/results.ts'
+import { Closings } from './closings.ts'
 import { Disk } from './disk.ts'
 import { fileFaults, type Kill, ListingCache } from './file-faults.ts'
 import { GatewayHost } from './gateway-host.ts'
@@ -44,6 +45,7 @@ export class World {
   readonly fullUntilMs = new Map<string, number>()
   readonly #trace: ((line: string) => void) | undefined
   readonly #caches = new Map<Machine, ListingCache>()
+  readonly #closings = new Closings(this)
   readonly #killAt = new WeakMap<Task, Kill>()
 
   constructor(seed: number, plan: Plan, programs: Programs, trace?: (line: string) => void) {
@@ -186,6 +188,7 @@ export class World {
       isRemote: (path: string) => path.startsWith('/hpc'),
       done: (call: string, path: string) => {
         if (call === 'rename' || call === 'write') this.#changed(call, path)
+        else if (call === 'create') this.#closings.created(task, path)
       },
     }
     return fileFaults(task, name, shaking, cache, () => this.#killAt.get(task))
