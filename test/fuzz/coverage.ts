@@ -36,9 +36,13 @@ interface Span {
   readonly endOffset: number
 }
 
+export interface Range extends Span {
+  readonly count: number
+}
+
 /** V8 leaves a block out that ran as often as what is around it: its count is that of the smallest range it lies in. */
-function countOf(block: Span, ranges: readonly Profiler.CoverageRange[]): number {
-  let smallest: Profiler.CoverageRange | undefined
+export function countOf(block: Span, ranges: readonly Range[]): number {
+  let smallest: Range | undefined
   for (const range of ranges) {
     if (range.startOffset > block.startOffset || range.endOffset < block.endOffset) continue
     // of two that are equal the later is the inner one

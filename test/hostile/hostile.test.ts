@@ -8,15 +8,18 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { load } from 'js-yaml'
@@ -27,6 +30,7 @@ import { argEnvironment, bindValues, renderTemplate } from '../../contract/templ
 import { slurm } from '../../scheduler/slurm.ts'
 import { parseConfig } from '../../submitter/config.ts'
 import { JobReceiver } from '../../submitter/receive-job.ts'
+import { Coverage } from '../fuzz/coverage.ts'
 import { cpuMs } from '../support/cpu-time.ts'
 import { testGateway } from '../support/gateway.ts'
 import { list, type Ran, World } from '../support/world.ts'
@@ -34,10 +38,15 @@ import { frames, queues, results, resultWith, sent, submissions } from './answer
 import { inis, yamls } from './configs.ts'
 import { binaries, descriptions, type Ending, goodDescription, names } from './descriptions.ts'
 import { leftBehind } from './outputs.ts'
+import { type ReachedCode, reachedIn } from './reached.ts'
 import { note, summary } from './tried.ts'
 import { printedValues, templates, templateValue, values, valueTemplate } from './values.ts'
 
 const raw = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/
+
+/** What ran of the programs, and of the parts that are called right here. */
+let reached: ReachedCode | undefined
+const here = new Coverage()
 
 describe('one dropbox with all of them in it', () => {
   const world = new World()
@@ -51,6 +60,7 @@ describe('one dropbox with all of them in it', () => {
   const ran: Ran[] = []
   let took = 0
   const close: (() => void)[] = []
+  const coverage = mkdtempSync(join(tmpdir(), 'hpc-hostile-'))
 
   /** The name of a case in the dropbox: plain, so that the name itself plays no part. */
   const dropped = (kind: string, index: number) => `${kind}-${index}`
@@ -61,6 +71,7 @@ describe('one dropbox with all of them in it', () => {
 
   after(async () => {
     for (const each of close) each()
+    rmSync(coverage, { recursive: true })
     // deeper than Node's own removal goes
     execFileSync('rm', ['-rf', '--', world.workspace])
     await world.end()
@@ -101,11 +112,18 @@ describe('one dropbox with all of them in it', () => {
     playGames()
 
     const began = performance.now()
-    ran.push(await world.tick('--debug', '--json'))
-    await world.drained()
-    ran.push(await world.tick('--debug', '--json'))
+    ran.push(await pass())
+    await world.drained(300_000)
+    ran.push(await pass())
     took = performance.now() - began
+    reached = reachedIn(coverage)
   })
+
+  /** A pass whose programs, those it starts included, tell which of their code ran. */
+  const pass = () => {
+    const env = { ...process.env, NODE_V8_COVERAGE: coverage }
+    return world.cli(['tick', '--config', world.configFile, '--debug', '--json'], { env })
+  }
 
   /** What lies under names of the dropbox and is not what it looks like. */
   function playGames(): void {
@@ -393,6 +411,13 @@ test('there are enough of them, and they reach many refusals', (context) => {
   context.diagnostic(
     `${inputs} hostile inputs (${kinds.join(', ')}), ${refused} of them refused, with ${shapes} distinct refusals`,
   )
+  here.note()
+  const inProcess = here.reached
+  const programs = reached ?? assert.fail('the programs told nothing')
+  context.diagnostic(
+    `code reached in the programs: ${programs.functions} of ${programs.knownFunctions} functions, ${programs.blocks} of ${programs.knownBlocks} blocks; by calls: ${inProcess.functions} functions, ${inProcess.blocks} blocks`,
+  )
+  assert.ok(programs.functions >= 800 && programs.blocks >= 2_000, JSON.stringify(programs))
   assert.ok(inputs >= 200, `${inputs} inputs`)
   assert.ok(shapes >= 100, `${shapes} distinct refusals`)
 })
