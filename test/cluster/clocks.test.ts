@@ -60,7 +60,7 @@ theCluster('clocks an hour apart', { concurrency: 4 }, () => {
     ['site', 'ahead', hour],
     ['site', 'behind', -hour],
   ] as const) {
-    it(`P-HB-21: the ${side}’s clock an hour ${words}: jobs of known time are run, a late one joins, one is cancelled, nothing expires`, async () => {
+    it(`P-HB-30 P-HB-21: the ${side}’s clock an hour ${words}: jobs of known time are run, a late one joins, one is cancelled, nothing expires`, async () => {
       const place = side === 'gateway' ? new ShiftedGateway() : new Lab()
       labs.push(place)
       if (place instanceof ShiftedGateway) place.seconds = seconds

@@ -51,7 +51,7 @@ theCluster('disks that are full', { concurrency: 4 }, () => {
     for (const place of labs) await place.end()
   })
 
-  it('P-HB-18: a workspace that fills up while files are sent, while a runner waits, and while a job runs: jobs wait with the reason, and no finished script is lost', async () => {
+  it('P-HB-29 P-HB-18: a workspace that fills up while files are sent, while a runner waits, and while a job runs: jobs wait with the reason, and no finished script is lost', async () => {
     const place = await labWithGate()
     labs.push(place)
     const told = new Told(place)
@@ -138,7 +138,7 @@ theCluster('disks that are full', { concurrency: 4 }, () => {
     await told.judge()
   })
 
-  it('P-HB-18: an output folder that fills up while a result comes: what lay there stays, nothing is begun again, and the result comes with room', async () => {
+  it('P-HB-29 P-HB-18: an output folder that fills up while a result comes: what lay there stays, nothing is begun again, and the result comes with room', async () => {
     const place = await labWithGate()
     labs.push(place)
     const told = new Told(place)

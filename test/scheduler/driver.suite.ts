@@ -94,7 +94,7 @@ export function describeDriver(bench: Bench): void {
       await gone()
     })
 
-    it(`MI-11: ${label}: two matching allocations are both stopped by id, a third stays, a second cancel does no harm`, async () => {
+    it(`P-MI-01 MI-11: ${label}: two matching allocations are both stopped by id, a third stays, a second cancel does no harm`, async () => {
       const first = await submit(identity('a'))
       const second = await submit(identity('a'))
       const third = await submit(identity('b'))
