@@ -109,10 +109,12 @@ const abandonedMs = 3_600_000
 /** Temporary names of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
 export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {
   const { files, clock, config } = gateway
-  const locks = hpcFolder(config.dropbox).dir
+  const state = statePaths(config.state)
   const paths = [
     ...names.map((name) => join(config.dropbox, name)),
-    ...files.list(locks).map((name) => join(locks, name)),
+    ...[hpcFolder(config.dropbox).dir, state.dir, state.sites].flatMap((dir) =>
+      files.list(dir).map((name) => join(dir, name)),
+    ),
   ]
   for (const path of paths) {
     if (!isTemporary(basename(path))) continue

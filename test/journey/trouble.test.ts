@@ -1,6 +1,16 @@
 /** What is lost, wiped, unmounted, forged or out of reach: no job is lost by it, none runs twice, and each ends in one result. */
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { list, type Ran, until, World } from '../support/world.ts'
@@ -165,6 +175,23 @@ test('HB-14: a dropbox whose marker is gone, or is another one, is left alone an
   await ticksUntil('it to be served again', () => world.has('untouched.job.finished'))
   assert.deepEqual(
     list(world.dropbox).filter((name) => name.endsWith('.submitted')),
+    [],
+  )
+})
+
+test('promise 1: what passes that died left in the state folder goes', async () => {
+  const state = join(world.dir, 'state')
+  const leave = (path: string) => {
+    writeFileSync(join(state, path), '{"id": "gone", "name": "gone"}')
+    utimesSync(join(state, path), 1, 1)
+  }
+  for (const path of ['.0123456789ab.1', 'sites/.0123456789ab.2', 'reserved/.0123456789ab.3', 'reserved/gone'])
+    leave(path)
+  world.drop('sweeps', 'script: true\n')
+  await ticksUntil('its result', () => world.has('sweeps.job.finished'))
+  const left = readdirSync(state, { recursive: true, encoding: 'utf8' })
+  assert.deepEqual(
+    left.filter((path) => /(^|\/)\.|gone/.test(path)),
     [],
   )
 })

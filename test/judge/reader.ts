@@ -75,6 +75,11 @@ export class Reader {
   /** A last look, and what was seen in all. */
   end(): Seen {
     clearInterval(this.#timer)
+    return this.seen()
+  }
+
+  /** One more look, and what was seen until now. */
+  seen(): Seen {
     this.look()
     return { sightings: this.#sightings, replaced: [...this.#replaced], partial: [...this.#partial] }
   }
