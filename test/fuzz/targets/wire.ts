@@ -220,5 +220,5 @@ export const conversation: Target = {
 }
 
 const known = new Set(
-  '.hpc-workspace jobs control staging queue running done kept lanes gateways programs .trash'.split(' '),
+  '.hpc-workspace .ballast jobs control staging queue running done kept lanes gateways programs .trash'.split(' '),
 )
