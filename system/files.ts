@@ -23,9 +23,9 @@ export type Content = string | Uint8Array
 /** Far below the 4096 bytes a path may have. */
 const deepestPath = 1500
 
-const temporaryPattern = /^\.[0-9a-f]{12}\.\d+$/
+const temporaryPattern = /^\.(?:[0-9a-f]{12}\.\d+|[0-9a-f]{18}\.part)$/
 
-/** Names that we give to what is not finished, and to probes: left behind only by a crash. */
+/** Names that we give to what is not finished, to probes, and to programs on their way to a site: left behind only by a crash. */
 export function isTemporary(name: string): boolean {
   return temporaryPattern.test(name)
 }

@@ -35,6 +35,9 @@ test('P-HB-24: what a crash left under temporary names is removed after a day, a
   const leftovers = [spool.root, spool.queue(record.lane), spool.controls, spool.lane(record.lane).seats].map((dir) =>
     join(dir, '.0123456789ab.7'),
   )
+  // a program, put there by a gateway that died in the middle
+  site.files.makeFolder(join(spool.programs, 'build'))
+  leftovers.push(join(spool.programs, 'build', '.0123456789abcdef01.part'))
   const kept = [
     join(spool.queue(record.lane), '.0123456789ab.8'),
     join(spool.lane(record.lane).dir, '.not-ours.7'),
