@@ -3,7 +3,7 @@
 import { endsDocument } from '../contract/document-end.ts'
 import { isTemporary } from '../system/files.ts'
 import type { Accepted } from './accept.ts'
-import { jobFile, readRegular, sortNames } from './dropbox.ts'
+import { isSubmitted, jobFile, readRegular, sortNames } from './dropbox.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 
@@ -15,8 +15,11 @@ export function nothingToAccept(gateway: Gateway): boolean {
   const { files, config } = gateway
   if (readPending(gateway)?.length !== 0) return false
   if (files.list(statePaths(config.state).giving).length > 0) return false
+  const names = files.list(config.dropbox)
+  // left by a pass that died right after its last delivery
+  if (!names.some(isSubmitted) && files.list(statePaths(config.state).reserved).length > 0) return false
   const isWork = (name: string) => name.endsWith('.job') || name.endsWith('.job.cancel') || isTemporary(name)
-  return !files.list(config.dropbox).some(isWork) && !files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
+  return !names.some(isWork) && !files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
 }
 
 /** So many new files are looked into. */

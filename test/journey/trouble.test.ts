@@ -187,8 +187,8 @@ test('promise 1: what passes that died left in the state folder goes', async () 
   }
   for (const path of ['.0123456789ab.1', 'sites/.0123456789ab.2', 'reserved/.0123456789ab.3', 'reserved/gone'])
     leave(path)
-  world.drop('sweeps', 'script: true\n')
-  await ticksUntil('its result', () => world.has('sweeps.job.finished'))
+  // without another job to make it look
+  await world.tick()
   const left = readdirSync(state, { recursive: true, encoding: 'utf8' })
   assert.deepEqual(
     left.filter((path) => /(^|\/)\.|gone/.test(path)),
