@@ -23,6 +23,8 @@ async function dies(runner: TestRunner, scripts: readonly number[]): Promise<voi
   for (const pid of [...parents, ...scripts]) killQuietly(pid)
   runner.process.kill('SIGKILL')
   await runner.ended
+  // a killed process is there until the system comes to it
+  await until('all of them to be gone', () => ![...parents, ...scripts].some((pid) => pid > 1 && lives(pid)))
 }
 
 const go = (site: Site) => writeFileSync(join(site.dir, 'go'), '')

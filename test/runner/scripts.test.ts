@@ -64,7 +64,7 @@ describe('hpc_runner with scripts of every kind', () => {
     await add('values', sh(`printf '%s\\n' <<a>> "$HPC_ARG_a" "$HPC_BATCH_SECRET"`), {
       args: { a: 'x; $(touch /tmp/never) \' "' },
     })
-    await add('memory', sh(`exec python3 -c 'import time; x = bytearray(60_000_000); time.sleep(1.6)'`))
+    await add('memory', sh(`exec python3 -c 'import time; x = b"x" * 60_000_000; time.sleep(3)'`))
     await add('last', sh('pwd; umask; cat; echo done'))
     const runner = await site.drain({ HPC_BATCH_SECRET: 'leaked' })
     assert.equal(site.runnerEnd(runner)?.how, 'drained', runner.stderr())
