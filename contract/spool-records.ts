@@ -169,6 +169,8 @@ export interface RunnerEnd {
   readonly at: string
   readonly jobs: number
   readonly detail?: string
+  /** With `dead`: what ended its allocation, where the scheduler's books told. */
+  readonly allocation?: AllocationEnd
 }
 
 /** `lanes/<lane>/intents/<g>`: an allocation is about to be submitted. */
@@ -211,6 +213,9 @@ export interface ObserverTime {
 
 /** What a scheduler says of an allocation it still keeps; `unknown` is neither running nor gone. */
 export type AllocationState = 'pending' | 'running' | 'ending' | 'unknown'
+
+/** What ended an allocation from outside, by the scheduler's books: somebody's cancel, a preemption, the end of its walltime. */
+export type AllocationEnd = 'cancelled' | 'preempted' | 'walltime'
 
 export interface LaneReport {
   readonly lane: string

@@ -1,6 +1,7 @@
 /** Whether a lane needs another runner now: a pure choice. Unknown is not absent: without a certain answer nothing is submitted. */
 import type { LaneHealth, ObserverTime } from '../contract/spool-records.ts'
 import type { Allocation, Answer } from '../scheduler/scheduler.ts'
+import type { BookedEnd } from './decide-cause.ts'
 
 export interface LaneSituation {
   readonly waiting: number
@@ -96,7 +97,10 @@ export interface RunnerSight {
   readonly since: ObserverTime
   /** Certain answers of the scheduler, one a look, in which it was not there. */
   readonly absences: number
+  /** We have cancelled its allocation ourselves, as it was silent. */
   readonly cancelled: boolean
+  /** What the scheduler's books told of the end of its allocation while they kept it: they forget within minutes. */
+  readonly ended?: BookedEnd
 }
 
 const stillMs = 300_000

@@ -2,7 +2,7 @@
 import { describeError } from '../contract/errors.ts'
 import { keysIn, parseIdentity, turnOfKey } from '../contract/spool.ts'
 import type { LaneHealth, LaneReport, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
-import type { Allocation, Answer, Scheduler } from '../scheduler/scheduler.ts'
+import type { Allocation, Answer, EndedAllocation, Scheduler } from '../scheduler/scheduler.ts'
 import { schedulerFor } from '../scheduler/schedulers.ts'
 import { seatedRunners } from '../spool/seat.ts'
 import { adoptKeys, isHopeless, successorOf } from './adopt-keys.ts'
@@ -21,11 +21,19 @@ export interface Ensured {
 
 type Queue = Answer<readonly Allocation[]>
 
+/** What one question told: the allocations that live, and how others ended. */
+interface Books {
+  readonly queue: Queue
+  readonly ends: readonly EndedAllocation[]
+}
+
 /** Asks each scheduler in use once, whatever the number of lanes. */
-function asker(queuer: Queuer, pass: Pass): (scheduler: Scheduler) => Promise<Queue> {
+function asker(queuer: Queuer, pass: Pass): (scheduler: Scheduler) => Promise<Books> {
   const prefix = `hpc-batch/${pass.workspace}/`
-  return async (scheduler) =>
-    scheduler.readQueue(await queuer.run(scheduler.queueCommand(prefix), schedulerTimeoutMs), prefix)
+  return async (scheduler) => {
+    const reply = await queuer.run(scheduler.queueCommand(prefix), schedulerTimeoutMs)
+    return { queue: scheduler.readQueue(reply, prefix), ends: scheduler.readEnds(reply, prefix) }
+  }
 }
 
 function ofLane(queue: readonly Allocation[], lane: string): Allocation[] {
@@ -89,11 +97,11 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
     if (!shapes.some((shape) => shape.scheduler === name && (named.has(shape.lane) || hasWork(queuer, shape.lane))))
       continue
     const scheduler = schedulerFor(name)
-    const queue = await ask(scheduler)
+    const { queue, ends } = await ask(scheduler)
     answers.set(name, queue)
     if (!queue.certain) trouble = `the scheduler of the site did not answer: ${queue.why}`
     for (const shape of shapes.filter((one) => one.scheduler === name)) {
-      for (const id of noteDeadRunners(queuer, pass, shape.lane, name, queue)) {
+      for (const id of noteDeadRunners(queuer, pass, shape.lane, name, queue, ends)) {
         queuer.log.warn(`cancelling ${id}: it has been silent for 15 minutes`)
         await queuer.run(scheduler.cancelCommand(id), schedulerTimeoutMs)
       }
@@ -105,7 +113,7 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
     const queue = answers.get(shape.scheduler)
     if (queue === undefined) continue
     try {
-      const askAgain = () => ask(schedulerFor(shape.scheduler))
+      const askAgain = async () => (await ask(schedulerFor(shape.scheduler))).queue
       lanes.push(await ensureLane(queuer, pass, shape, queue, askAgain, settled.get(shape.lane) ?? new Set()))
     } catch (error) {
       // one lane's trouble is its own

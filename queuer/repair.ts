@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
 import { idOfKey, keysIn, laneOfRunner, parseIdentity } from '../contract/spool.ts'
 import type { JobRecord, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
-import type { Allocation, Answer } from '../scheduler/scheduler.ts'
+import type { Allocation, Answer, EndedAllocation } from '../scheduler/scheduler.ts'
 import { type Attempt, attemptLives, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded, runnerEnd } from '../spool/end-file.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { isAlive } from '../system/process.ts'
+import { decideCause, decideEnd, rememberEnd } from './decide-cause.ts'
 import { lookAtRunner, type RunnerSight } from './decide-runners.ts'
 import { type KnownRunner, readRunners } from './lane-files.ts'
 import { observerOf, type Pass, type Queuer } from './queuer.ts'
@@ -28,6 +29,18 @@ function observationsPath(queuer: Queuer, pass: Pass, lane: string): string {
   return join(queuer.spool.lane(lane).dir, `observed.${observerOf(pass)}.json`)
 }
 
+/** What other gateways, and hosts that served this one before, remember of a runner: whoever looked while the books still told. */
+function sightsOfOthers(queuer: Queuer, pass: Pass, lane: string, runner: string): RunnerSight[] {
+  const { files, spool } = queuer
+  const { dir } = spool.lane(lane)
+  const own = observationsPath(queuer, pass, lane)
+  return files
+    .list(dir)
+    .filter((name) => /^observed\..*\.json$/.test(name) && join(dir, name) !== own)
+    .map((name) => files.readJson<Record<string, RunnerSight>>(join(dir, name))?.[runner])
+    .filter((sight) => sight !== undefined)
+}
+
 /** Writes the end of every runner that has died, and asks the scheduler to cancel one that is mute. Returns ids to cancel. */
 export function noteDeadRunners(
   queuer: Queuer,
@@ -35,6 +48,7 @@ export function noteDeadRunners(
   lane: string,
   scheduler: string,
   queue: Answer<readonly Allocation[]>,
+  ends: readonly EndedAllocation[],
 ): string[] {
   const { files, spool } = queuer
   const paths = spool.lane(lane)
@@ -48,15 +62,25 @@ export function noteDeadRunners(
     const newer = runners.some(
       ({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner),
     )
-    const own = queue.certain
-      ? queue.value.find(({ identity }) => parseIdentity(identity)?.nonce === runner.nonce)
-      : undefined
+    const isOwn = ({ identity }: { identity: string }) => parseIdentity(identity)?.nonce === runner.nonce
+    const own = queue.certain ? queue.value.find(isOwn) : undefined
     const live = queue.certain ? !newer && own !== undefined && own.state !== 'ending' : undefined
-    const { sight, verdict } = lookAtRunner(before[runner.runner], runner.beat, live, pass.observer)
+    const known = before[runner.runner]
+    const look = lookAtRunner(known, runner.beat, live, pass.observer)
+    const { verdict } = look
+    const ended = rememberEnd(known?.ended, newer || own?.state === 'pending', ends.find(isOwn)?.end)
+    const sight = { ...look.sight, ...(ended === undefined ? {} : { ended }) }
     if (verdict === 'dead' || provablyGone(queuer, runner, scheduler)) {
-      const end: RunnerEnd = { how: 'dead', at: isoTime(queuer.clock.now()), jobs: runner.jobs }
+      const allocation = decideEnd([sight, ...sightsOfOthers(queuer, pass, lane, runner.runner)])
+      const end: RunnerEnd = {
+        how: 'dead',
+        at: isoTime(queuer.clock.now()),
+        jobs: runner.jobs,
+        ...(allocation === undefined ? {} : { allocation }),
+      }
       files.createExclusive(`${paths.runner(runner.runner)}.end`, `${JSON.stringify(end)}\n`)
-      queuer.log.warn(`runner ${runner.runner} is dead; its jobs go back to the queue`)
+      const why = allocation === undefined ? '' : ` (the scheduler's books say of its allocation: ${allocation})`
+      queuer.log.warn(`runner ${runner.runner} is dead${why}; its jobs go back to the queue`)
       continue
     }
     // by the id that the scheduler gives beside our comment
@@ -141,9 +165,7 @@ async function returnKey(
       files.makeFolder(spool.queue(lane))
       return files.move(from, join(spool.queue(lane), key))
     }
-    const died = together > 1 ? 'died-together' : 'died-alone'
-    const cause = end.how === 'dead' ? died : 'interrupted'
-    endAttempt(files, control, open.number, { cause, at: end.at, by: runner })
+    endAttempt(files, control, open.number, { cause: decideCause(end, together), at: end.at, by: runner })
   } else if (last !== undefined && last.record === undefined && last.end === undefined) {
     endAttempt(files, control, last.number, { cause: 'never-started', at: end.at, by: runner })
   }

@@ -113,6 +113,9 @@ export const local: Scheduler = {
     return { certain: true, value: found.filter(({ parent }) => !pids.has(parent)).map(({ parent, ...rest }) => rest) }
   },
 
+  // the process table forgets at once
+  readEnds: () => [],
+
   cancelCommand(nativeId) {
     if (!/^[1-9]\d{0,9}$/.test(nativeId) || nativeId === '1')
       throw new HpcError('bug', `Cannot stop ${quoted(nativeId)}: not the pid of a runner`)

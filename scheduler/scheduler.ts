@@ -2,7 +2,7 @@
  * What a batch scheduler must say. A scheduler is pairs of pure functions: a command out, a reply in; the queuer runs the commands.
  * It never guesses: a reply that does not certainly answer the question is an Unknown, which is neither "none" nor "gone".
  */
-import type { AllocationState } from '../contract/spool-records.ts'
+import type { AllocationEnd, AllocationState } from '../contract/spool-records.ts'
 
 /** A command to run on the login node, no shell in between. `stdin` is fed whole. */
 export interface Command {
@@ -47,7 +47,7 @@ export interface AllocationRequest {
   readonly options: readonly string[]
 }
 
-export type { AllocationState }
+export type { AllocationEnd, AllocationState }
 
 /** An allocation the scheduler still keeps. `reason` is the scheduler's own word for why it waits. */
 export interface Allocation {
@@ -59,6 +59,12 @@ export interface Allocation {
   readonly stuck?: boolean
   readonly hint?: string
   readonly estimatedStart?: string
+}
+
+/** An allocation the scheduler still keeps in its books, though something from outside has ended it. */
+export interface EndedAllocation {
+  readonly identity: string
+  readonly end: AllocationEnd
 }
 
 export type Answer<T> =
@@ -81,6 +87,8 @@ export interface Scheduler {
   queueCommand(identityPrefix: string): Command
   /** Live ones only: pending, running, held, suspended, ending. Finished ones are left out. */
   readQueue(reply: Reply, identityPrefix: string): Answer<readonly Allocation[]>
+  /** From the same reply: those that were ended from outside, and what did. One that is not named may have ended in any way. */
+  readEnds(reply: Reply, identityPrefix: string): readonly EndedAllocation[]
   /** Cancels one allocation. */
   cancelCommand(nativeId: NativeId): Command
   readCancel(reply: Reply): Answer<'sent'>

@@ -1,7 +1,7 @@
 /** Slurm's words for what an allocation does and why it waits, and what we make of them. */
 
 import { renderDuration } from '../contract/units.ts'
-import type { AllocationState } from './scheduler.ts'
+import type { AllocationEnd, AllocationState } from './scheduler.ts'
 
 /** Every state `squeue %T` can print (slurm_protocol_defs.c, job_state_string). What is not here is unknown: neither running nor gone. */
 export const states: Readonly<Record<string, AllocationState | 'finished'>> = {
@@ -31,6 +31,16 @@ export const states: Readonly<Record<string, AllocationState | 'finished'>> = {
   TIMEOUT: 'finished',
   REVOKED: 'unknown', // a federation started it on another cluster: it runs where we do not look
 }
+
+/**
+ * The finished states that name what ended an allocation from outside; `squeue` tells them for MinJobAge (300 s) from its end. A runner that
+ * is killed inside an allocation that nobody touched makes it FAILED or OUT_OF_MEMORY, and a node that fails NODE_FAIL: those may be the doing of its job.
+ */
+export const ends: ReadonlyMap<string, AllocationEnd> = new Map([
+  ['CANCELLED', 'cancelled'],
+  ['PREEMPTED', 'preempted'],
+  ['TIMEOUT', 'walltime'],
+])
 
 export interface Wait {
   readonly partition: string

@@ -8,7 +8,7 @@
 import { HpcError, quoted } from '../contract/errors.ts'
 import type { Allocation, AllocationState, Answer, Command, Reply, Scheduler, Submission } from './scheduler.ts'
 import { verdictOn } from './slurm-refusals.ts'
-import { states, waitOf } from './slurm-states.ts'
+import { ends, states, waitOf } from './slurm-states.ts'
 
 /** Between fields and after each record: reasons hold blanks, commas and plugin text, comments of the user's other jobs hold anything. */
 const fieldEnd = '\x1f'
@@ -132,6 +132,16 @@ export const slurm: Scheduler = {
       allocations.push(allocation(nativeId, identity, known, { state, reason, start, partition, limit }))
     }
     return { certain: true, value: allocations }
+  },
+
+  readEnds(reply, identityPrefix) {
+    const records = recordsOf('squeue', reply, queueFields.length, 'JOBID')
+    if (!records.certain) return []
+    return records.value.flatMap(([, state = '', , , , , job = '', comment = '']) => {
+      const identity = identityOf(comment, job, identityPrefix)
+      const end = ends.get(state.trim().toUpperCase())
+      return identity === undefined || end === undefined ? [] : [{ identity, end }]
+    })
   },
 
   cancelCommand(nativeId) {

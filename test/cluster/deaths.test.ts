@@ -1,6 +1,6 @@
 /** Runners and allocations that end before their jobs do, each in another way. Nothing here disturbs the cluster itself. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, it } from 'node:test'
 import { countsItself } from '../judge/run-log.ts'
@@ -113,6 +113,72 @@ theCluster('runners that die', { concurrency: 5 }, () => {
     })
   }
 
+  // Each limit is 1 where the cause must not be counted: counted there, the job would be aborted instead of run once more.
+  for (const [what, cause, lane, limits, act] of [
+    [
+      'reaches its walltime',
+      'walltime',
+      '{queue: general, memory: 256M, time: 1m, margin: 50s}',
+      'max_interruptions',
+      async () => {},
+    ],
+    [
+      'is cancelled',
+      'interrupted',
+      '{queue: general, memory: 256M, time: 1h}',
+      'max_attempts',
+      (id: string) => asAccount(['scancel', '--full', '--signal=KILL', id]),
+    ],
+    [
+      'is preempted',
+      'preempted',
+      '{queue: dl, gres: "gpu:v100:1", memory: 256M, time: 1h}',
+      'max_attempts',
+      () => asAccount(['sbatch', '-p', 'urgent', '--gres=gpu:v100:1', '-o', '/dev/null', '--wrap', 'true']),
+    ],
+  ] as const)
+    it(`P-HB-21 promise 3: an allocation that ${what}, whose runner is killed before any warning: its job is told "${cause}" and used up none of ${limits}`, async () => {
+      const { place, told } = lab({ lane })
+      told.drop('a', 'a', { waits: true, more: `${limits}: 1\n` })
+      await place.tick()
+      await told.started('a')
+      const { id } = await place.allocation('RUNNING')
+      const goOn = killUnseen(runnerOf(place), told.starts('a')[0]!)
+      try {
+        assert.equal((await act(id))?.code ?? 0, 0)
+        await until(
+          `allocation ${id} to be ended`,
+          async () => (await place.live()).some((one) => one.id === id && one.state === 'COMPLETING'),
+          120_000,
+        )
+      } finally {
+        goOn()
+      }
+      await ends(place, id)
+      told.go()
+      await place.finish('a')
+      const { job } = place.finished('a')
+      assert.deepEqual([job.status, job.attempts], ['ok', 2], JSON.stringify(job))
+      assert.match(JSON.stringify(job.history), new RegExp(`attempt 1 on \\S+ in \\S+: ${cause}"`))
+      await told.judge()
+    })
+
+  it('P-HB-21 promise 3: a runner killed with all it started in an allocation that nobody ended: that is counted against its job', async () => {
+    const { place, told } = lab()
+    told.drop('a', 'a', { waits: true, more: 'max_interruptions: 1\n' })
+    await place.tick()
+    await told.started('a')
+    const { id } = await place.allocation('RUNNING')
+    killAll(runnerOf(place), told.starts('a')[0]!)
+    await ends(place, id)
+    told.go()
+    await place.finish('a')
+    const { job } = place.finished('a')
+    assert.deepEqual([job.status, job.attempts], ['ok', 2], JSON.stringify(job))
+    assert.match(JSON.stringify(job.history), /attempt 1 on \S+ in \S+: died-alone"/)
+    await told.judge()
+  })
+
   it('P-HB-21: hpc_runner killed with -9 while three jobs run: they go on beside its successor, which begins none of them again', async () => {
     const { place, told } = lab({ lane: '{queue: general, memory: 256M, time: 1h, slots: 3}' })
     const names = ['a', 'b', 'c']
@@ -177,6 +243,30 @@ until [ -e ${told.dir}/go ]; do sleep 0.1; done
     await told.judge({ maxRunners: withScriptsOfTheDead })
   })
 })
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+}
+
+/** Kills the runner and the script that it runs, with all between the two (who starts a script would tell of its end), parents first. */
+function killAll(runner: number, script: number): void {
+  const pids = [script]
+  for (let pid = parentOf(script); pid > 1 && pid !== runner && pid !== parentOf(runner); pid = parentOf(pid))
+    pids.unshift(pid)
+  for (const pid of [runner, ...pids]) process.kill(pid, 'SIGKILL')
+}
+
+/**
+ * The same while the slurmstepd above them stands still: nobody hears of it, and when the allocation is ended TERM finds nobody. Gives what lets
+ * slurmstepd go on.
+ */
+function killUnseen(runner: number, script: number): () => void {
+  const stepd = parentOf(runner)
+  assert.match(readFileSync(`/proc/${stepd}/comm`, 'utf8'), /^slurmstepd/)
+  process.kill(stepd, 'SIGSTOP')
+  killAll(runner, script)
+  return () => process.kill(stepd, 'SIGCONT')
+}
 
 /** A memory limit of the kernel's, cgroup v2 or v1. */
 function memoryCgroup(name: string, bytes: number): { add(pid: number): void; end(): Promise<void> } {

@@ -206,6 +206,9 @@ export function describeReplies(label: string, scheduler: Scheduler): void {
             scheduler.cancelCommand(nativeId)
           }
         }
+        const ends = scheduler.readEnds(given, 'hpc-batch/u/')
+        if (failed) deepEqual(ends, [])
+        for (const { identity } of ends) ok(identity.startsWith('hpc-batch/u/'))
         const submission = scheduler.readSubmission(given)
         if (submission.outcome === 'refused') ok(given.code !== 0 && given.code !== null && !given.timedOut)
         scheduler.readCancel(given)

@@ -522,6 +522,42 @@ describe('slurm.readCheck()', () => {
   })
 })
 
+describe('slurm.readEnds()', () => {
+  it('promise 3: which of the 24 states tell what ended an allocation from outside, and no other word does', () => {
+    const told = { CANCELLED: 'cancelled', PREEMPTED: 'preempted', TIMEOUT: 'walltime', ' timeout ': 'walltime' }
+    const untold =
+      'PENDING CONFIGURING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT RUNNING RESIZING SIGNALING STOPPED SUSPENDED ' +
+      'COMPLETING STAGE_OUT REVOKED BOOT_FAIL COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY NEW_IN_30.05 constructor toString'
+    const identity = `${prefix}default/n1`
+    for (const [state, end] of Object.entries(told))
+      deepEqual(slurm.readEnds(reply(header + row({ state })), prefix), [{ identity, end }], state)
+    for (const state of untold.split(' ')) deepEqual(slurm.readEnds(reply(header + row({ state })), prefix), [], state)
+  })
+
+  it('promise 3: recorded books: a cancelled allocation, those cancelled with KILL only, one at its walltime, one preempted', () => {
+    const identity = (nonce: string) => `${prefix}default/${nonce}`
+    deepEqual(slurm.readEnds(recorded('queue-only-finished'), prefix), [
+      { identity: identity('00000001'), end: 'cancelled' },
+    ])
+    // beside two that failed: a batch script that was killed, by `scancel --batch --signal=KILL` and by itself
+    deepEqual(slurm.readEnds(recorded('queue-ended'), prefix), [
+      { identity: identity('00000001'), end: 'cancelled' },
+      { identity: identity('00000002'), end: 'cancelled' },
+      { identity: identity('00000005'), end: 'walltime' },
+      { identity: identity('00000006'), end: 'preempted' },
+    ])
+    deepEqual(slurm.readEnds(recorded('queue-ended'), 'hpc-batch/another/'), [])
+    deepEqual(slurm.readQueue(recorded('queue-ended'), prefix), { certain: true, value: [] })
+  })
+
+  it('promise 3: an answer that is no answer tells of no end', () => {
+    const whole = header + row({ state: 'CANCELLED' }) + row({ state: 'PREEMPTED' })
+    for (const more of [{ code: 1 }, { timedOut: true }, { stderr: 'slurm_load_jobs error: Socket timed out\n' }])
+      deepEqual(slurm.readEnds(reply(whole, more), prefix), [])
+    deepEqual(slurm.readEnds(reply(whole.slice(0, -1)), prefix), [])
+  })
+})
+
 describe('slurm and any reply', () => {
   describeReplies('slurm', slurm)
 

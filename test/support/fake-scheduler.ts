@@ -30,6 +30,7 @@ export class FakeScheduler implements Scheduler {
   }
   queueCommand = (prefix: string): Command => ({ argv: ['fake', 'queue', prefix] })
   readQueue = (reply: Reply) => answerOf(reply, Array.isArray) as Answer<Allocation[]>
+  readEnds = () => []
   cancelCommand = (nativeId: string): Command => ({ argv: ['fake', 'cancel', nativeId] })
   readCancel(reply: Reply): Answer<'sent'> {
     const read = answerOf(reply, (value) => typeof value === 'boolean')

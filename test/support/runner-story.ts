@@ -8,10 +8,8 @@ export const sh = (text: string) => `#!/bin/sh\n${text}\n`
 
 /** What the queuer does at each look: on this machine a killed runner is provably gone. */
 export async function repair(site: Site): Promise<number> {
-  noteDeadRunners({ ...site.queuer, host: hostOf(site) }, site.pass, site.shape.lane, 'local', {
-    certain: false,
-    why: 'not asked',
-  })
+  const queue = { certain: false, why: 'not asked' } as const
+  noteDeadRunners({ ...site.queuer, host: hostOf(site) }, site.pass, site.shape.lane, 'local', queue, [])
   return returnKeys(site.queuer)
 }
 

@@ -53,7 +53,12 @@ function queueTarget(scheduler: Scheduler, seeds: readonly string[], words: read
     run: (bytes) => {
       const reply = replyOf(bytes)
       const answer = scheduler.readQueue(reply, prefix)
-      if (!answer.certain) return answer.why
+      const ends = scheduler.readEnds(reply, prefix)
+      for (const { identity } of ends) assert.ok(identity.startsWith(prefix))
+      if (!answer.certain) {
+        assert.deepEqual(failed(reply) ? ends : [], [], 'a failed command was believed')
+        return answer.why
+      }
       assert.ok(!failed(reply), 'a failed command was believed')
       // what "none" may be said of: an answer that is whole, begins with its header and ends with its mark
       assert.match(reply.stdout, isNone)
