@@ -80,8 +80,9 @@ export class Cluster {
       if (lie === 'hung')
         this.#hungUntilMs = Math.max(this.#hungUntilMs, this.#kernel.now + this.#chance.between(1_000, 120_000))
       if (this.#hungUntilMs > this.#kernel.now) {
-        // it does what it was asked when it goes on, and nobody hears of it
-        this.#kernel.after(this.#hungUntilMs - this.#kernel.now, () => this.#obey(verb, argv))
+        // it does what it was asked when it goes on, or a little after it has begun to answer others, and nobody hears of it
+        const lateMs = this.#chance.pick([0, 0, this.#chance.between(0, 40_000)])
+        this.#kernel.after(this.#hungUntilMs - this.#kernel.now + lateMs, () => this.#obey(verb, argv))
         const said = `${verb}: error: Batch job submission failed: Socket timed out on send/recv operation\n`
         answer(10_000, () => (timeoutMs < 10_000 ? reply(null, '', '', true) : reply(1, '', said)))
         return

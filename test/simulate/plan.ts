@@ -18,6 +18,8 @@ export interface Plan {
   readonly longestWaitMs: number
   /** From pass to pass of a cron, at most. */
   readonly cronMs: number
+  /** All jobs come within that. */
+  readonly arrivalsMs: number
   /** A second host serves the dropbox of the first gateway too, and passes overlap. */
   readonly twin: boolean
   /** The site's scratch cleaner takes what is older than that, every night. */
@@ -37,9 +39,10 @@ export function planOf(seed: number, faults: boolean): Plan {
     jobs: chance.between(1, 6),
     maxRunners: chance.pick([1, 1, 2]),
     slots: chance.pick([1, 1, 2]),
-    walltime: chance.pick(['15m', '1h', '1h']),
+    walltime: chance.pick(['8m', '15m', '1h']),
     longestWaitMs: slow ? 72 * hourMs : 4 * minuteMs,
     cronMs: slow ? 2 * hourMs : 150_000,
+    arrivalsMs: chance.pick([minuteMs / 2, 2 * minuteMs, 10 * minuteMs]),
     twin: faults && chance.happens(0.3),
     cleanedAfterMs: slow ? 48 * hourMs : undefined,
     shared: chance.hex(chance.between(0, 60)),

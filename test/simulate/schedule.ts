@@ -51,7 +51,7 @@ export async function runSchedule(
   }
   for (let number = 1; number <= plan.jobs; number++) {
     const host = chance.pick(world.hosts)
-    kernel.after(chance.between(0, 10 * minuteMs), () => drop(host, number))
+    kernel.after(chance.between(0, plan.arrivalsMs), () => drop(host, number))
   }
   letLoose(world)
   let over = false

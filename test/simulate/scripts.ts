@@ -169,6 +169,7 @@ function startScript(
   }
   world.runs.push(run)
   world.log(`script ${token} starts as ${mark} in allocation ${allocation.id}`)
+  let signalled = false
   let stop: () => void = () => undefined
   const tell = (code: number, word: string, own = false) => {
     if (run.endMs !== undefined) return
@@ -178,7 +179,8 @@ function startScript(
     allocation.members.delete(body)
     if (!machine.processes.has(launcher.pid)) return
     const whole = say(`${word}rc ${code} ${up()}\n0m0.0s 0m0.0s\n0m0.1s 0m0.1s\nend\n`)
-    run.told = whole && own && (code === 0 || allocation.state === 'RUNNING')
+    // what it says after a signal may tell of the signal
+    run.told = whole && own && !signalled && (code === 0 || allocation.state === 'RUNNING')
     over(whole)
   }
   const body: OsProcess = {
@@ -189,7 +191,8 @@ function startScript(
     argv: [script],
     signal: (name) => {
       if (name === 'SIGKILL') tell(137, 'Killed\n')
-      else if (orders.mood !== 'stubborn') tell(143, 'Terminated\n')
+      else if (orders.mood === 'stubborn') signalled = true
+      else tell(143, 'Terminated\n')
     },
   }
   machine.processes.set(body.pid, body)
