@@ -11,17 +11,9 @@ import type { World } from './world.ts'
 /** Sets all of them going. */
 export function letLoose(world: World): void {
   const { chance, hosts, sites } = world
-  every(world, 'gatewayCrash', () => crashGateway(world, chance.pick(hosts).machine))
-  every(world, 'loginCrash', () => {
-    const site = chance.pick(sites)
-    crashClient(world, site, site.login, 'login node crashes')
-  })
-  every(world, 'nodeCrash', () => {
-    const site = chance.pick(sites)
-    const node = chance.pick(site.nodes)
-    crashClient(world, site, node, 'worker node crashes')
-    site.cluster.nodeIsDown(node)
-  })
+  every(world, 'gatewayCrash', () => crashMachine(world, chance.pick(hosts).machine))
+  every(world, 'loginCrash', () => crashMachine(world, chance.pick(sites).login))
+  every(world, 'nodeCrash', () => crashMachine(world, chance.pick(chance.pick(sites).nodes)))
   every(world, 'sitePower', () => crashSite(world, chance.pick(sites)))
   every(world, 'clockJump', () => {
     const machine = chance.pick(world.machines)
@@ -55,6 +47,17 @@ function every(world: World, kind: Disaster, act: () => void): void {
     })
   }
   next()
+}
+
+/** Whatever it is, and with what that means for the file systems it has and uses. */
+export function crashMachine(world: World, machine: Machine): void {
+  const site = world.sites.find(({ machines }) => machines.includes(machine))
+  if (site === undefined) crashGateway(world, machine)
+  else if (machine === site.login) crashClient(world, site, machine, 'login node crashes')
+  else {
+    crashClient(world, site, machine, 'worker node crashes')
+    site.cluster.nodeIsDown(machine)
+  }
 }
 
 function crash(world: World, machine: Machine): void {

@@ -23,11 +23,15 @@ export interface Shaking {
   /** Whether it lies on the network file system of a site. */
   readonly isRemote: (path: string) => boolean
   readonly done: (call: string, path: string) => void
+  /** The machine on which the process is crashes. */
+  readonly crash: () => void
 }
 
 export interface Kill {
   readonly effect: number
   readonly when: 'before' | 'after'
+  /** Its machine goes with it. */
+  readonly crash: boolean
 }
 
 const folderOf = (path: string) => path.slice(0, path.lastIndexOf('/'))
@@ -63,8 +67,9 @@ export function fileFaults(
 ): FileFaults {
   const { chance, storm, nowMs, fault, isRemote } = shaking
   const stormy = (path: string) => isRemote(path) && nowMs() < storm.endsMs
-  const die = (when: string): never => {
-    fault(`${name} killed ${when} a change`)
+  const die = ({ when, crash }: Kill): never => {
+    fault(`${name} ${crash ? 'goes with its machine' : 'killed'} ${when} a change`)
+    if (crash) shaking.crash()
     return task.kill()
   }
   return {
@@ -73,7 +78,7 @@ export function fileFaults(
       if (changes.has(call)) {
         task.effects += 1
         const kill = killAt()
-        if (task.effects === kill?.effect && kill.when === 'before') die('before')
+        if (task.effects === kill?.effect && kill.when === 'before') die(kill)
       }
       if (storm.lookAgain > 0 && shaken.has(call) && stormy(path) && chance.happens(storm.lookAgain)) {
         const code = call === 'rename' && chance.happens(0.5) ? 'EXDEV' : chance.pick(['ESTALE', 'EIO'])
@@ -89,7 +94,7 @@ export function fileFaults(
       }
       shaking.done(call, path)
       const kill = killAt()
-      if (task.effects === kill?.effect && kill.when === 'after') die('after')
+      if (task.effects === kill?.effect && kill.when === 'after') die(kill)
       const code = storm.lostAnswer > 0 ? saidAgain[call] : undefined
       if (code !== undefined && stormy(path) && chance.happens(storm.lostAnswer)) {
         fault(`answer to ${call} lost`)

@@ -206,4 +206,29 @@ export const mutants: readonly Mutant[] = [
     'if (!openAttempt(files, control, fence)) {',
     'if (fence.attempt < 0) {',
   ),
+  one(
+    'nobody notices that a runner is dead',
+    'queuer/decide-runners.ts',
+    "if (absences >= 2 && still >= stillMs) return { sight, verdict: 'dead' }",
+    '',
+  ),
+  one(
+    'the queue is not asked again before a submission',
+    'queuer/submit-runner.ts',
+    'if (!queue.certain || !stillNeeded(queue)) {',
+    'if (!queue.certain) {',
+  ),
+  one(
+    'a submission without an answer holds nobody up',
+    'queuer/decide-runners.ts',
+    '  if (lane.unsettled) {',
+    '  if (lane.unsettled && lane.maxRunners < 1) {',
+  ),
+  one(
+    'one certain answer settles a submission',
+    'queuer/submit-runner.ts',
+    'if (pass.observer.ms - first.ms < settleMs) return true',
+    '',
+  ),
+  one('a request to cancel outlives its job', 'submitter/finish-unsent.ts', 'clearName(gateway, paths.cancel)', ''),
 ]

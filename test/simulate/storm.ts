@@ -6,6 +6,8 @@ const occasions = {
   killSubmitter: 0.5,
   killQueuer: 0.4,
   killRunner: 0.5,
+  // instead of the process alone, its machine
+  crashes: 0.8,
   pause: 0.2,
   lostAnswer: 0.01,
   lookAgain: 0.002,
@@ -41,7 +43,7 @@ export type Disaster = keyof typeof hourly
 export type Storm = { readonly [K in Occasion | Disaster]: number } & { endsMs: number }
 
 export function stormOf(chance: Chance, endsMs: number): Storm {
-  const part = endsMs === 0 ? 0 : chance.pick([0.1, 0.25, 0.4])
+  const part = endsMs === 0 ? 0 : chance.pick([0.2, 0.4, 0.6])
   const drawn = Object.entries({ ...occasions, ...hourly }).map(([kind, most]) => [
     kind,
     chance.happens(part) ? most * chance.next() : 0,

@@ -37,6 +37,7 @@ async function obey(order: Order): Promise<void> {
 
 let before = Promise.resolve()
 if (process.send !== undefined) {
+  process.on('disconnect', () => process.exit())
   process.on('message', (order: Order) => {
     before = before.then(() => obey(order))
   })

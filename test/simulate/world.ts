@@ -3,6 +3,7 @@ import { posix } from 'node:path'
 import type { Sighting } from '../judge/evidence.ts'
 import { contentAt, same } from '../judge/results.ts'
 import { Closings } from './closings.ts'
+import { crashMachine } from './disasters.ts'
 import { Disk } from './disk.ts'
 import { fileFaults, type Kill, ListingCache } from './file-faults.ts'
 import { GatewayHost } from './gateway-host.ts'
@@ -164,7 +165,8 @@ export class World {
     task.atEnd(() => this.tasks.delete(task))
     if (this.strikes(kind[name])) {
       const when = this.chance.pick(['before', 'after'] as const)
-      this.#killAt.set(task, { effect: this.chance.between(1, this.chance.pick([10, 60, 200])), when })
+      const effect = this.chance.between(1, this.chance.pick([10, 60, 200]))
+      this.#killAt.set(task, { effect, when, crash: this.strikes('crashes') })
     }
     if (!this.strikes('pause')) return
     this.kernel.after(this.chance.between(0, name === 'runner' ? 60_000 : 3_000), () => {
@@ -185,6 +187,7 @@ export class World {
       storm: this.storm,
       nowMs: () => this.kernel.now,
       fault: (kind: string) => this.fault(kind),
+      crash: () => crashMachine(this, machine),
       isRemote: (path: string) => path.startsWith('/hpc'),
       done: (call: string, path: string) => {
         if (call === 'rename' || call === 'write') this.#changed(call, path)
