@@ -2,7 +2,7 @@
  * What the launcher of a script writes while and after it runs, by single appends: the line `end` closes it, so a file without it tells
  * of a script that still runs or whose machine died. A shell reports a signal as 128 + n; only when it also printed its own word
  * for it ("Killed") between `start` and `rc` was it a signal and not the script's own exit code. The shell's `times` before `start` are
- * those of the scripts it started earlier.
+ * those of the scripts it started earlier. The line `far` has the times of a script that ran on another node.
  */
 
 export interface Exit {
@@ -24,10 +24,15 @@ function parseTimes(text: string): number | undefined {
   return Number(match[1]) * 60_000 + Math.round(Number(match[2].replace(',', '.')) * 1000)
 }
 
-/** User and system time of the children, from what `times` printed: the shell's own line, then theirs. */
-function childrenMs(printed: string | undefined): number | undefined {
-  const [user, system] = (printed?.trim().split('\n').slice(1).at(-1) ?? '').split(' ').map(parseTimes)
+/** User and system time together. */
+function sumMs(line = ''): number | undefined {
+  const [user, system] = line.split(' ').map(parseTimes)
   return user === undefined || system === undefined ? undefined : user + system
+}
+
+/** Of the children, from what `times` printed: the shell's own line, then theirs. */
+function childrenMs(printed: string | undefined): number | undefined {
+  return sumMs(printed?.trim().split('\n').slice(1).at(-1))
 }
 
 export function parseExitFile(text: string | undefined): Exit | undefined {
@@ -39,10 +44,12 @@ export function parseExitFile(text: string | undefined): Exit | undefined {
   const end = /^rc (\d+) (\d+(?:\.\d+)?)\n([\s\S]*)end\n$/m.exec(after)
   if (end?.[1] === undefined || end[2] === undefined) return undefined
   const code = Number(end[1])
-  const said = after.slice(0, end.index).trim()
+  const words = after.slice(0, end.index)
+  const far = /^far .*$/m.exec(words)?.[0]
+  const said = words.replace(far ?? '', '').trim()
   const group = /^group (\d+)$/m.exec(before)
-  const cpuMs = childrenMs(end[3])
-  const earlierMs = childrenMs(before.slice(0, group?.index ?? before.length)) ?? 0
+  const cpuMs = far === undefined ? childrenMs(end[3]) : sumMs(far.slice('far '.length))
+  const earlierMs = far === undefined ? (childrenMs(before.slice(0, group?.index ?? before.length)) ?? 0) : 0
   return {
     rc: code > 128 && said !== '' ? 128 - code : code,
     startUptimeMs: Math.round(Number(start[1]) * 1000),

@@ -13,6 +13,9 @@
  *
  * It is run from a file: given with `-c`, bash keeps silent about the signal that ended a script. All text for it is ASCII, as `read -N`
  * counts characters of whatever the site's locale says.
+ *
+ * A script of another node is started by way of further words, and how it ended is `told` in a file written there (`step-script.ts`);
+ * where nothing whole is told, no exit is written either: the script may not even have begun.
  */
 import { launcherMark } from './job-mark.ts'
 
@@ -22,7 +25,15 @@ start() {
   builtin read -r -N 1 go || exit 125
   builtin read -r up rest </proc/uptime || up=0
   builtin printf 'group %s\\nstart %s\\n' "$BASHPID" "$up" >&2
-  builtin cd -- "$dir" && exec </dev/null >"$out" 2>"$err" && exec $shell "$script"
+  builtin cd -- "$dir" && exec </dev/null >"$out" 2>"$err" && exec "\${via[@]}" $shell "$script"
+}
+hear() {
+  local text rest
+  text=$(<"$told") && [[ $text == *$'\\nrc '*$'\\nend' ]] || exit 125
+  rest=\${text##*$'\\nrc '}
+  rc=\${rest%%$'\\n'*}
+  rest=\${rest%$'\\nend'}
+  builtin printf '%s\\nfar %s\\n' "\${text%$'\\nrc '*}" "\${rest##*$'\\n'}" >&2
 }
 run() {
   eval "$text"
@@ -32,6 +43,7 @@ run() {
   rc=$?
   [[ -e $out || $rc -eq 1 ]] || exit 125
   builtin read -r up rest </proc/uptime || up=0
+  [[ -z $told ]] || hear
   builtin printf 'rc %s %s\\n' "$rc" "$up" >&2
   times >&2
   builtin printf 'end\\n' >&2 || exit 125
@@ -60,6 +72,8 @@ export interface ScriptStart {
   readonly stdout: string
   readonly stderr: string
   readonly exit: string
+  /** Of a script of another node: the words that start the rest there, and where its end will be told. */
+  readonly far?: { readonly via: readonly string[]; readonly told: string }
   /** Beside what the launcher itself was started with. */
   readonly environment: Readonly<Record<string, string>>
 }
@@ -78,11 +92,11 @@ function word(text: string): string {
 
 /** What is written to a launcher so that it makes a script ready: its length in eight characters, and the text. */
 export function renderLoad(start: ScriptStart): string {
-  const { script, shell = '', workDir, stdout, stderr, exit, environment } = start
-  const names = Object.entries({ script, shell, dir: workDir, out: stdout, err: stderr, exit })
+  const { script, shell = '', workDir, stdout, stderr, exit, environment, far } = start
+  const names = Object.entries({ script, shell, dir: workDir, out: stdout, err: stderr, exit, told: far?.told ?? '' })
   const exported = Object.entries(environment)
   const assigned = (pairs: [string, string][]) => pairs.map(([name, value]) => `${name}=${word(value)}`).join(' ')
-  const text = `local ${assigned(names)}${exported.length > 0 ? `; local -x ${assigned(exported)}` : ''}`
+  const text = `local ${assigned(names)} via=(${(far?.via ?? []).map(word).join(' ')})${exported.length > 0 ? `; local -x ${assigned(exported)}` : ''}`
   return `${String(text.length).padStart(8, '0')}${text}`
 }
 

@@ -55,6 +55,8 @@ export interface ControlPaths {
   readonly stdout: (n: number) => string
   readonly stderr: (n: number) => string
   readonly exit: (n: number) => string
+  /** Of a script that ran on another node of the allocation. */
+  readonly told: (n: number) => string
   /** A folder, so that creating it is exclusive and complete at once: a full folder is never replaced by a rename. */
   readonly result: string
   readonly resultRecord: string
@@ -74,6 +76,7 @@ function controlPaths(dir: string): ControlPaths {
     stdout: (n) => join(attempts, `${n}.stdout`),
     stderr: (n) => join(attempts, `${n}.stderr`),
     exit: (n) => join(attempts, `${n}.rc`),
+    told: (n) => join(attempts, `${n}.told`),
     result: join(dir, 'result'),
     resultRecord: join(dir, 'result', 'result.json'),
     cancel: join(dir, 'cancel'),

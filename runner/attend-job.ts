@@ -6,7 +6,7 @@ import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
 import { isLatestAttempt, launcherLives } from '../spool/attempt.ts'
 import { type Ended, overtime, readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt } from '../spool/finish.ts'
-import { groupLives, processesMarked } from '../system/process.ts'
+import { groupLives, processesMarked, signal } from '../system/process.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
 import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
@@ -14,6 +14,7 @@ import { PeakMemory } from './peak-memory.ts'
 import { recordEnd } from './prepare-job.ts'
 import type { Runner } from './runner.ts'
 import { stopProcesses, stopUntold } from './stop-processes.ts'
+import { stopStep } from './stop-step.ts'
 
 const graceMs = 10_000
 /** After the scheduler's TERM there are seconds: KillWait is 30 by default and less at some sites. */
@@ -40,6 +41,8 @@ export interface Script {
   readonly ended: Promise<unknown>
   /** When it is ours. */
   readonly launcher: { readonly pid: number; readonly session: number } | undefined
+  /** On another node of the allocation, as a step. */
+  readonly isFar: boolean
 }
 
 export function attend(runner: Runner, claimed: Claimed, attempt: AttemptRecord, script: Script): RunningJob {
@@ -115,11 +118,22 @@ class AttendedJob {
 
   /** A counted exit would make our killing look like the script's own end. */
   #stopUntold(): void {
+    if (this.#script.isFar) {
+      const launcher = this.#launcher()
+      if (launcher !== undefined) signal(launcher, 'SIGKILL')
+      this.#stopping = stopStep(this.#runner.clock, this.#runner.nativeId, this.#mark, hurriedGraceMs)
+      return
+    }
     this.#stopping = stopUntold(this.#runner.clock, this.#mark, hurriedGraceMs, this.#launcher(), this.#session)
   }
 
   #stop(grace: number): void {
-    this.#stopping = stopProcesses(this.#runner.clock, this.#mark, grace, this.#session, () => this.#over)
+    const over = () => this.#over
+    if (this.#script.isFar) {
+      this.#stopping = stopStep(this.#runner.clock, this.#runner.nativeId, this.#mark, grace, over)
+      return
+    }
+    this.#stopping = stopProcesses(this.#runner.clock, this.#mark, grace, this.#session, over)
   }
 
   get #session(): number | undefined {
@@ -149,7 +163,8 @@ class AttendedJob {
       if (this.#over || this.#endedByUs !== undefined) return
       try {
         this.#endedByUs = this.#mustEnd()
-        this.#memory.sample(this.#ranMs())
+        // of a far one only srun is here
+        if (!this.#script.isFar) this.#memory.sample(this.#ranMs())
       } catch (error) {
         log.warn(`cannot look after ${this.#claimed.id}: ${describeError(error)}`)
       }
@@ -204,7 +219,12 @@ class AttendedJob {
 
   /** What goes on writing after the script's end is ended before the outputs are read; of a short script, only when it shows at once. */
   async #endLeftovers(exit: Exit | undefined): Promise<void> {
-    const { clock } = this.#runner
+    const { clock, nativeId } = this.#runner
+    if (this.#script.isFar) {
+      // of a step that told its end Slurm sees to the rest; an srun that died has left it running
+      if (exit === undefined) await stopStep(clock, nativeId, this.#mark, hurriedGraceMs)
+      return
+    }
     const session = this.#session
     const group = exit?.group
     const suspicious = exit === undefined || this.#interruptedBy !== undefined || this.#endedByUs !== undefined

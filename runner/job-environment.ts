@@ -37,6 +37,13 @@ export function siteEnvironment(environment: Readonly<Record<string, string | un
   return found
 }
 
+const nodesOwn = 'HOSTNAME XDG_RUNTIME_DIR CUDA_VISIBLE_DEVICES GPU_DEVICE_ORDINAL ROCR_VISIBLE_DEVICES'.split(' ')
+
+/** What is true on the runner's own node only: of another one, the scheduler tells it there. */
+export function withoutNodesOwn(environment: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !nodesOwn.includes(name)))
+}
+
 /** One word of an environment is limited by the kernel (128 KiB); a value beyond it reaches the script by its template only. */
 const longestWord = 120_000
 /** bash takes 1.3 s to start with 20,000 variables, 12 s with 60,000, and so do all that a script starts of it: beyond these, by template only. */

@@ -1,6 +1,7 @@
 /** The launchers of this runner's slots: each serves one script after another, and is replaced when a script took it along. */
 import { type Launcher, startLauncher } from '../system/process.ts'
-import { gpusOfSlot, siteEnvironment, visibleGpus } from './job-environment.ts'
+import { gpusOfSlot, siteEnvironment, visibleGpus, withoutNodesOwn } from './job-environment.ts'
+import type { Place } from './places.ts'
 
 /** Beside such values the environment of a script may be more than the kernel takes: a launcher is tried with them. */
 const heavyBytes = 100_000
@@ -18,14 +19,14 @@ export class Launchers {
   }
 
   /** One that is idle, or a new one: of a script with heavy values, which must be in its own environment, a new one always. */
-  async take(slot: number, slots: number, heavy: Readonly<Record<string, string>> | undefined): Promise<Launcher> {
+  async take(slot: number, place: Place, heavy: Readonly<Record<string, string>> | undefined): Promise<Launcher> {
     const idle = heavy === undefined ? this.#idle.get(slot)?.pop() : undefined
     if (idle !== undefined) return idle
     const { BASH_ENV: _, ...site } = siteEnvironment(this.#environment)
-    const gpus = gpusOfSlot(visibleGpus(this.#environment), slots, slot)
+    const gpus = gpusOfSlot(visibleGpus(this.#environment), place.slots, place.slot)
+    const own = place.slots > 1 && gpus.length > 0 ? { ...site, CUDA_VISIBLE_DEVICES: gpus.join(',') } : site
     const launcher = await startLauncher(this.#file, {
-      ...site,
-      ...(slots > 1 && gpus.length > 0 ? { CUDA_VISIBLE_DEVICES: gpus.join(',') } : {}),
+      ...(place.node === undefined ? own : withoutNodesOwn(site)),
       ...heavy,
     })
     if (heavy !== undefined) this.#spent.add(launcher)

@@ -6,16 +6,19 @@ import { describeError } from '../contract/errors.ts'
 import { launcherFile, launcherText } from '../contract/launcher.ts'
 import { makeRunnerId, spoolAt } from '../contract/spool.ts'
 import type { LaneShape, RunnerEnd, RunnerRecord } from '../contract/spool-records.ts'
+import { stepFile, stepText } from '../contract/step-script.ts'
 import { isoTime, realClock } from '../system/clock.ts'
 import { sha256 } from '../system/digest.ts'
 import { Files } from '../system/files.ts'
 import { lineLog } from '../system/logger.ts'
 import { realOs } from '../system/os.ts'
-import { identifyProcess, runCommand } from '../system/process.ts'
+import { identifyProcess } from '../system/process.ts'
 import { drain } from './drain.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { siteEnvironment, visibleGpus } from './job-environment.ts'
+import { visibleGpus } from './job-environment.ts'
 import { Launchers } from './launchers.ts'
+import { findNodes } from './places.ts'
+import { tryPreflight } from './preflight.ts'
 import type { Runner } from './runner.ts'
 import { Slots } from './slots.ts'
 import { Leftovers } from './stop-processes.ts'
@@ -23,7 +26,6 @@ import { Leftovers } from './stop-processes.ts'
 const usage = `hpc_runner: runs the jobs of one lane inside an allocation, started by hpc_queuer's batch script.
 usage: hpc_runner --workspace FOLDER --lane LANE --nonce NONCE [--native-id ID] [--restart N] [--debug] [IDENTITY]`
 
-const preflightMs = 120_000
 const leftoverGraceMs = 3_000
 
 function option(name: string): string | undefined {
@@ -39,9 +41,9 @@ function endsAtMs(shape: LaneShape, nowMs: number, wallMs: number): number {
 }
 
 /** Runners of several versions may share the lane: each has the launcher it was built with. */
-function ensureLauncher(files: Files, dir: string): string {
-  const path = join(dir, `${launcherFile}${sha256(launcherText).slice(0, 8)}.sh`)
-  if (files.readText(path) !== launcherText) files.publish(path, launcherText)
+function ensureScript(files: Files, dir: string, name: string, text: string): string {
+  const path = join(dir, `${name}${sha256(text).slice(0, 8)}.sh`)
+  if (files.readText(path) !== text) files.publish(path, text)
   return path
 }
 
@@ -63,19 +65,25 @@ async function main(): Promise<number> {
   const id = makeRunnerId(laneName, nativeId, Number(option('restart') ?? 0) || 0, nonce)
   const { bootId, ms: uptimeMs } = clock.uptime()
   let stopping: 'warned' | 'terminated' | undefined
+  const log = lineLog(clock, process.argv.includes('--debug') || shape.debug === true ? 'debug' : 'info', (line) =>
+    process.stderr.write(line),
+  )
+  // with one slot the job has the whole allocation, and its script starts here
+  const nodes = shape.slots === 1 ? [hostname()] : await findNodes(shape.scheduler, process.env, hostname(), log)
   const runner: Runner = {
     files,
     clock,
-    log: lineLog(clock, process.argv.includes('--debug') || shape.debug === true ? 'debug' : 'info', (line) =>
-      process.stderr.write(line),
-    ),
+    log,
     spool,
     lane,
     shape,
     id,
     nonce,
-    launchers: new Launchers(ensureLauncher(files, lane.dir), process.env),
+    launchers: new Launchers(ensureScript(files, lane.dir, launcherFile, launcherText), process.env),
+    stepFile: nodes.length === 1 ? '' : ensureScript(files, lane.dir, stepFile, stepText),
     node: hostname(),
+    nodes,
+    nativeId,
     bootId,
     uuid: randomUUID,
     environment: process.env,
@@ -119,20 +127,13 @@ async function main(): Promise<number> {
     files.removeEmptyFolder(spool.running(id))
     runner.log.info(`runner ${id} leaves: ${how}, ${heartbeat.jobs} jobs${detail === undefined ? '' : `: ${detail}`}`)
   }
-  const count = shape.slots === 'auto' ? Math.max(1, visibleGpus(process.env).length) : shape.slots
+  const count = shape.slots === 'auto' ? Math.max(1, visibleGpus(process.env).length) * nodes.length : shape.slots
   const slots = new Slots(runner, heartbeat, count)
   try {
-    if (shape.preflight !== undefined) {
-      const argv = ['/bin/bash', '-c', shape.preflight] as const
-      // in the very environment the scripts get
-      const reply = await runCommand({ argv, env: siteEnvironment(process.env) }, preflightMs, 'alone')
-      if (reply.code !== 0) {
-        leave(
-          'preflight',
-          `preflight failed on ${runner.node} ${reply.timedOut ? 'in time' : `with ${reply.code}`}: ${(reply.stderr || reply.stdout).trim().slice(-300)}`,
-        )
-        return 69
-      }
+    const failure = shape.preflight === undefined ? undefined : await tryPreflight(runner, shape.preflight, count)
+    if (failure !== undefined) {
+      leave('preflight', failure)
+      return 69
     }
     const how = await drain(runner, slots, heartbeat)
     await runner.leftovers.end()

@@ -14,6 +14,7 @@ export function takeAttempt(
   job: JobRecord,
   attempt: number,
   launcher?: { readonly pid: number; readonly startTicks: string },
+  node = runner.node,
   fence?: { readonly fence: 'cancelled' | 'aborted'; readonly why: string },
 ): AttemptRecord | undefined {
   const { clock } = runner
@@ -21,7 +22,7 @@ export function takeAttempt(
     nonce: runner.uuid(),
     attempt,
     runner: runner.id,
-    node: runner.node,
+    node,
     bootId: runner.bootId,
     startedAt: isoTime(clock.now()),
     uptimeMs: clock.uptime().ms,

@@ -4,6 +4,7 @@ import { jobMark, markName } from '../contract/job-mark.ts'
 import type { ScriptStart } from '../contract/launcher.ts'
 import { renderJob } from '../contract/render-job.ts'
 import type { AttemptRecord, JobRecord } from '../contract/spool-records.ts'
+import { stepWords } from '../scheduler/slurm-steps.ts'
 import { attemptLives } from '../spool/attempt.ts'
 import type { Ended } from '../spool/ended-by-us.ts'
 import { finishWithout } from '../spool/finish.ts'
@@ -14,6 +15,7 @@ import { attend, type RunningJob } from './attend-job.ts'
 import { type Claimed, dropKey, handOver, returnToQueue } from './claim.ts'
 import { fittingEnvironment } from './job-environment.ts'
 import { startEnvironment } from './launchers.ts'
+import { type Place, placeOf } from './places.ts'
 import { prepareJob, recordEnd, takeAttempt } from './prepare-job.ts'
 import type { Runner } from './runner.ts'
 
@@ -38,11 +40,20 @@ interface Rendered {
   readonly heavy: Record<string, string> | undefined
 }
 
-function render(runner: Runner, job: JobRecord, attempt: number): Rendered {
+/** What starts a script on another node: srun, and there what tells of its end. */
+function farStart(runner: Runner, { node, slots, slot }: Place, mark: string, told: string, bashEnv = '') {
+  if (node === undefined) return {}
+  const step = ['/bin/bash', runner.stepFile, told, bashEnv, String(slots), String(slot)]
+  return { far: { via: [...stepWords(node, mark, runner.environment), ...step], told } }
+}
+
+function render(runner: Runner, job: JobRecord, attempt: number, place: Place): Rendered {
   const control = runner.spool.control(job.id)
   const workDir = runner.spool.workDir(job.id, attempt)
   const { script, environment } = renderJob(job, runner.shape.name, workDir)
+  const mark = jobMark(job.id, attempt)
   const { light, heavy } = startEnvironment(runner.environment, fittingEnvironment(environment))
+  const { BASH_ENV, ...values } = light
   const start: ScriptStart = {
     script: control.script(attempt),
     shell: script.startsWith('#!') ? undefined : '/bin/sh',
@@ -50,7 +61,8 @@ function render(runner: Runner, job: JobRecord, attempt: number): Rendered {
     stdout: control.stdout(attempt),
     stderr: control.stderr(attempt),
     exit: control.exit(attempt),
-    environment: { ...light, [markName]: jobMark(job.id, attempt) },
+    environment: { ...(place.node === undefined ? light : values), [markName]: mark },
+    ...farStart(runner, place, mark, control.told(attempt), BASH_ENV),
   }
   return { script, start, heavy }
 }
@@ -64,23 +76,24 @@ export async function startJob(
   slots: number,
 ): Promise<RunningJob | undefined> {
   const { job } = claimed
+  const place = placeOf(slot, slots, runner.nodes)
   let rendered: Rendered | undefined
   let launcher: Launcher | undefined
   let failure: { readonly what: string; readonly error: unknown } | undefined
   try {
-    rendered = render(runner, job, attempt)
+    rendered = render(runner, job, attempt, place)
   } catch (error) {
     failure = { what: 'prepared', error }
   }
   try {
-    if (rendered !== undefined) launcher = await runner.launchers.take(slot, slots, rendered.heavy)
+    if (rendered !== undefined) launcher = await runner.launchers.take(slot, place, rendered.heavy)
   } catch (error) {
     // nothing else of the job has a part in this: an allocation that is being killed takes a new launcher along
     const tooLong = errno(error) === 'E2BIG'
     const why = tooLong ? new Error('its values are too long for an environment') : new MachineTrouble(error)
     failure = { what: 'started', error: why }
   }
-  const record = takeAttempt(runner, job, attempt, launcher)
+  const record = takeAttempt(runner, job, attempt, launcher, place.node)
   try {
     if (record !== undefined && rendered !== undefined) await prepareJob(runner, job, attempt, rendered.script)
   } catch (error) {
@@ -94,7 +107,11 @@ export async function startJob(
   }
   const own = launcher
   own.load(rendered.start)
-  const running = attend(runner, claimed, record, { ended: own.go(), launcher: own })
+  const running = attend(runner, claimed, record, {
+    ended: own.go(),
+    launcher: own,
+    isFar: place.node !== undefined,
+  })
   void running.vacated.then(() => runner.launchers.giveBack(slot, own))
   return running
 }
@@ -104,5 +121,5 @@ export function adoptJob(runner: Runner, claimed: Claimed, record: AttemptRecord
   const gone = async () => {
     while (attemptLives(claimed.id, record, runner.bootId)) await runner.clock.sleep(watchMs)
   }
-  return attend(runner, claimed, record, { ended: gone(), launcher: undefined })
+  return attend(runner, claimed, record, { ended: gone(), launcher: undefined, isFar: false })
 }

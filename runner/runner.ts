@@ -18,7 +18,13 @@ export interface Runner {
   readonly id: string
   readonly nonce: string
   readonly launchers: Launchers
+  /** What a step on another node runs. */
+  readonly stepFile: string
   readonly node: string
+  /** The scheduler's names of the nodes that slots are on, the runner's own first. */
+  readonly nodes: readonly string[]
+  /** The scheduler's id of the allocation. */
+  readonly nativeId: string
   readonly bootId: string
   readonly uuid: () => string
   readonly environment: Readonly<Record<string, string | undefined>>

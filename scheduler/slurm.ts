@@ -21,13 +21,13 @@ const queueFormat = queueFields.join(fieldEnd) + recordEnd
  * code 0 about every other partition (seen on 22.05.8). All that narrows or reshapes an answer, or sends the tools to different clusters,
  * is dropped; what only adds a default a site needs (SBATCH_ACCOUNT, SBATCH_RESERVATION, SLURM_CONF) stays.
  */
-const readingDefaults = [
+export const readingDefaults = [
   ...['ACCOUNT', 'ARRAY', 'ARRAY_UNIQUE', 'FEDERATION', 'FORMAT', 'FORMAT2', 'LICENSES', 'LOCAL', 'NAMES', 'PARTITION'],
   ...['PRIORITY', 'QOS', 'SIB', 'SIBLING', 'SORT', 'STATES', 'USERS'],
 ]
   .flatMap((name) => [`SQUEUE_${name}`, `SINFO_${name}`])
   .concat('SLURM_CLUSTERS', 'SLURM_TIME_FORMAT')
-const cancelDefaults = [
+export const cancelDefaults = [
   ...['ACCOUNT', 'BATCH', 'CRON', 'CTLD', 'FULL', 'HURRY', 'INTERACTIVE', 'NAME', 'PARTITION', 'QOS', 'STATE', 'USER'],
   'WCKEY',
 ]
@@ -256,11 +256,11 @@ function submittedId(stdout: string): string | undefined {
   return ids.size === 1 ? [...ids][0] : undefined
 }
 
-function command(words: readonly string[]): Command {
+export function command(words: readonly string[]): Command {
   return { argv: words as [string, ...string[]] }
 }
 
-const withoutDefaults = (names: readonly string[]) => ['env', ...names.flatMap((name) => ['-u', name])]
+export const withoutDefaults = (names: readonly string[]) => ['env', ...names.flatMap((name) => ['-u', name])]
 
 /** sbatch takes the word after an option as its value whatever it is; one that looks like an option is a mistake all the same. */
 function plainValue(name: string, value: string): string {

@@ -62,6 +62,12 @@ export function* crossChecks(tree: Tree, mode: number | undefined): Generator<Pr
       const path = ['sites', site, 'lanes', lane]
       if (!namePattern.test(lane))
         yield { path, message: `expected a name of letters, digits, "_" and "-", found ${quoted(lane)}` }
+      const nodes = at(tree, ...path, 'nodes')
+      if (Number(nodes) > 1 && at(tree, 'sites', site, 'scheduler', 'type') === 'local')
+        yield {
+          path: [...path, 'nodes'],
+          message: `expected 1, as the scheduler "local" starts everything on one machine, found ${quoted(String(nodes))}`,
+        }
       const [time, margin] = (['time', 'margin'] as const).map((key) => at(tree, ...path, key) ?? laneDefaults[key])
       const [timeMs, marginMs] = [time, margin].map((value) => parseDurationMs(String(value)))
       if (timeMs !== undefined && marginMs !== undefined && marginMs >= timeMs)

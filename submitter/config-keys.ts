@@ -191,7 +191,7 @@ export function declare(base: Base) {
       scalar('a whole number, 1 or more, or "auto"', (value) =>
         value === 'auto' ? 'auto' : /^[1-9]\d{0,5}$/.test(value) ? Number(value) : undefined,
       ).prefault('1'),
-      'How many jobs run side by side in one allocation; `auto` is one per GPU.',
+      'How many jobs run side by side in one allocation, on all its nodes together; `auto` is one per GPU.',
     ),
     linger: field('lingerMs', duration.prefault('0s'), 'How long a runner with nothing left to do waits for more.'),
     preflight: field(
@@ -200,7 +200,11 @@ export function declare(base: Base) {
       'Shell command a runner tries first; when it fails, the lane is unhealthy and no job is started.',
     ),
     cpus: field('cpus', whole(1).optional(), 'CPUs of an allocation.'),
-    nodes: field('nodes', whole(1).optional(), 'Nodes of an allocation.'),
+    nodes: field(
+      'nodes',
+      whole(1).optional(),
+      'Nodes of an allocation. Slots go round them, the runner’s own first. With the scheduler `local` at most 1.',
+    ),
     email: field(
       'email',
       matching('a mail address', /^[A-Za-z0-9_.+-]+(?:@[A-Za-z0-9.-]+)?$/).optional(),

@@ -21,6 +21,15 @@ test('HB-25: parseExitFile() tells a signal, which the shell names, from an exit
   assert.equal(exit("/bin/sh: 4: cd: can't cd\n", 2), 2)
 })
 
+test('parseExitFile() reads what another node told: its words, and the times of the script alone', () => {
+  const exit = (said: string) =>
+    parseExitFile(
+      `0m0.0s 0m0.0s\n0m9.0s 0m9.0s\ngroup 77\nstart 1.00\n${said}\nfar 0m1.250s 0m0.500s\nrc 143 2.00\n0m0.0s 0m0.0s\n0m0.1s 0m0.1s\nend\n`,
+    )
+  assert.deepEqual([exit('')?.rc, exit('Terminated\n')?.rc], [143, -15])
+  assert.equal(exit('')?.cpuMs, 1750)
+})
+
 test('parseExitFile() counts neither what earlier scripts of the same shell used, nor what was made ready in vain', () => {
   const earlier = '0m0.1s 0m0.1s\n1m0.500s 0m0.500s\n'
   const exit = parseExitFile(

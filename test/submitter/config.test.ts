@@ -435,6 +435,14 @@ test('HB-16: a file that anyone can change is a warning', () => {
   assert.deepEqual(parse(siteYaml(`{${local}}`), { mode: 0o664 }).warnings, [])
 })
 
+test('several nodes are refused where one machine starts everything', () => {
+  const withNodes = (nodes: number) => siteYaml(`{${local}, lanes: {big: {nodes: ${nodes}, slots: 2}}}`)
+  assert.deepEqual(problems(withNodes(2)), [
+    ':3: sites.s.lanes.big.nodes: expected 1, as the scheduler "local" starts everything on one machine, found "2"',
+  ])
+  assert.equal(site(parse(withNodes(1)).config).lanes.big?.nodes, 1)
+})
+
 test('HB-16: docs/configuration.md says of every key what the schema says', () => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8')
   assert.equal(page.split(/^<!-- .*\n\n/m)[1]?.trim(), configSchemaDocs().trim())

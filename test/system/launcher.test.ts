@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test'
 import { type Exit, parseExitFile } from '../../contract/exit-file.ts'
 import { jobMark, markName } from '../../contract/job-mark.ts'
 import { launcherText, type ScriptStart } from '../../contract/launcher.ts'
+import { stepText } from '../../contract/step-script.ts'
 import { groupLives, type Launcher, processesMarked, signal, startLauncher } from '../../system/process.ts'
 import { lives } from '../support/site.ts'
 import { until } from '../support/world.ts'
@@ -61,6 +62,65 @@ describe('a launcher', () => {
       assert.equal(exitOf(await run(one, 'exit 7'))?.rc, 7)
     })
   }
+
+  const step = join(dir, "job-step 'x'.sh")
+  writeFileSync(step, stepText)
+  /** As on another node, with bash in the place of srun. */
+  const runFar = async (text: string, words: readonly string[], environment: Record<string, string> = {}) => {
+    const start = prepare(text, environment)
+    const told = `${start.exit}.told`
+    const far = { told, via: ['/bin/bash', ...words.map((one) => (one === 'told' ? told : one))] }
+    const one = await launcher()
+    one.load({ ...start, far })
+    await one.go()
+    return { start, one }
+  }
+
+  for (const [text, rc] of [
+    ['exit 0', 0],
+    ['exit 137', 137],
+    ['kill -9 $$', -9],
+    ['kill -TERM $$', -15],
+  ] as const) {
+    test(`HB-25: tells of "${text}" on another node as ${rc}, and goes on`, async () => {
+      const { start, one } = await runFar(text, [step, 'told', '', '1', '0'])
+      assert.equal(exitOf(start)?.rc, rc, readFileSync(start.exit, 'utf8'))
+      assert.equal(readFileSync(start.stderr, 'utf8'), '')
+      assert.equal(exitOf(await run(one, 'exit 7'))?.rc, 7)
+    })
+  }
+
+  test('where another node told nothing whole, no exit is written and the launcher is gone', async () => {
+    for (const words of [
+      ['-c', 'exit 1'],
+      ['-c', 'printf "\\nrc 0\\n" >"$0"', 'told'],
+    ]) {
+      const { start, one } = await runFar('exit 0', words)
+      await one.gone
+      assert.equal(exitOf(start), undefined)
+    }
+  })
+
+  test('a script of another node has the streams, signals and CPU time of its own', async () => {
+    const text = 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; umask; ls /proc/$$/fd; exec cat /proc/self/status'
+    const { start } = await runFar(text, [step, 'told', '', '1', '0'])
+    assert.match(said(start), /^0077\n0\n1\n10\n2\n/)
+    assert.deepEqual(said(start).match(/^Sig(?:Blk|Ign|Cgt).*$/gm), [
+      'SigBlk:\t0000000000000000',
+      'SigIgn:\t0000000000000000',
+      'SigCgt:\t0000000000000000',
+    ])
+    assert.ok((exitOf(start)?.cpuMs ?? 0) > 50, readFileSync(start.exit, 'utf8'))
+  })
+
+  test('a slot of another node takes its share of the GPUs there', async () => {
+    const share = async (gpus: string, slots: number, slot: number) => {
+      const words = [step, 'told', '', String(slots), String(slot)]
+      return said((await runFar('printf %s "$CUDA_VISIBLE_DEVICES"', words, { CUDA_VISIBLE_DEVICES: gpus })).start)
+    }
+    assert.deepEqual([await share('0,1,2,3', 2, 1), await share('0,1,2,3', 1, 0)], ['2,3', '0,1,2,3'])
+    assert.deepEqual([await share('4,5', 4, 3), await share('4,5', 3, 2), await share('', 2, 1)], ['5', '4,5', ''])
+  })
 
   test('gives each script its own values, as they are, and none of the one before', async () => {
     const one = await launcher({ PATH: process.env.PATH ?? '', SITE: 'all' })
