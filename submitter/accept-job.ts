@@ -58,8 +58,8 @@ export interface Desk {
   readonly handOn: (jobs: readonly JobToSend[]) => void
 }
 
-/** `x.job` → `x.job.submitted`, unless a job of that name is still under way or its result unread. */
-export function acceptJob(desk: Desk, name: string, id: string, look: Look | undefined): Acceptance {
+/** `x.job` → `x.job.submitted`, or why not: a job of that name is still under way, or its result unread. */
+export function takeJob(desk: Desk, name: string): Acceptance | undefined {
   const { gateway, lock } = desk
   const { files } = gateway
   const paths = jobFile(gateway, name)
@@ -73,8 +73,7 @@ export function acceptJob(desk: Desk, name: string, id: string, look: Look | und
       accepted: false,
     }
   }
-  if (!files.move(paths.job, paths.submitted)) return { outcome: 'gone' }
-  return acceptRaw(desk, name, id, look)
+  return files.move(paths.job, paths.submitted) ? undefined : { outcome: 'gone' }
 }
 
 /** From the rename on: also what a pass finds that follows one which died right after it. */

@@ -4,12 +4,12 @@ import { parseDescriptionProblems, readDescription } from '../contract/read-desc
 import { makeJobId } from '../contract/spool.ts'
 import {
   type Acceptance,
-  acceptJob,
   acceptRaw,
   type Desk,
   type DoubtfulJob,
   heldBy,
   type JobToSend,
+  takeJob,
 } from './accept-job.ts'
 import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
 import { finishUnsent, publishSubmitted, renameToFinished } from './finish-unsent.ts'
@@ -102,23 +102,38 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const job of before) resume(desk, job, names, result, pending, last, note)
   const owners = new OwnerLimit(gateway, names, arrivals.length)
-  for (const { name, id, look, uid } of arrivals) {
+  const take = ({ name, id, uid }: (typeof arrivals)[number]): boolean => {
     const reached = owners.reached(uid)
     if (reached !== undefined) {
       result.waiting.push({ name, why: reached })
-      continue
+      return false
     }
     owners.add(uid)
-    const outcome = guarded(desk, name, () => acceptJob(desk, name, id, look))
-    note(name, id, outcome)
-    done += 1
-    if (batch.length >= batchSize) {
+    const refused = guarded(desk, name, () => takeJob(desk, name))
+    if (refused !== undefined) note(name, id, refused)
+    return refused === undefined
+  }
+  for (let at = 0; at < arrivals.length; ) {
+    const group = arrivals.slice(at, at + batchSize)
+    at += group.length
+    const taken = group.filter(take)
+    // a new name lasts before anything is written in its place: a machine that loses power could show the old one beside it again
+    if (taken.length > 0) gateway.files.syncFolder(gateway.config.dropbox)
+    for (const { name, id, look } of taken) {
+      note(
+        name,
+        id,
+        guarded(desk, name, () => acceptRaw(desk, name, id, look)),
+      )
+      done += 1
+      // whoever connects and sends meanwhile gets his turn
+      if (done % turnEvery === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    if (batch.length > 0) {
       handOn(batch)
       batch = []
-      batchSize = Math.min(2 * batchSize, largestBatch)
     }
-    // whoever connects and sends meanwhile gets his turn
-    if (done % turnEvery === 0) await new Promise((resolve) => setImmediate(resolve))
+    batchSize = Math.min(2 * batchSize, largestBatch)
   }
   endCancelled(desk, names, result, pending, last)
   if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])
@@ -128,7 +143,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
 }
 
 /** One job's trouble never stops the others: what we did not foresee is logged, and the job is looked at again by the next pass. */
-function guarded(desk: Desk, name: string, act: () => Acceptance): Acceptance {
+function guarded<T>(desk: Desk, name: string, act: () => T): T | Acceptance {
   try {
     return act()
   } catch (error) {

@@ -73,7 +73,8 @@ test('accept() hands jobs on in batches, each when its folder is synced, and kee
   assert.equal(new Set(sent).size, 199)
   assert.ok(!sent.includes('j0'))
   assert.ok((batches[0]?.waiting ?? 0) > 150, `the first are on their way while ${batches[0]?.waiting} wait`)
-  assert.ok(folderSyncs() <= 10, `${folderSyncs()} syncs of the dropbox for 200 jobs`)
+  // two for each batch: the new names before what is written in their place
+  assert.ok(folderSyncs() <= 16, `${folderSyncs()} syncs of the dropbox for 200 jobs`)
 })
 
 test('Arrivals gives each site its own jobs as they come, to its end', async () => {
