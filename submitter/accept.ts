@@ -17,7 +17,7 @@ import { type Gateway, statePaths } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
-import { allSubmitted, type PendingJob, readPending, writePending } from './pending.ts'
+import { allSubmitted, oneOfEach, type PendingJob, readPending, writePending } from './pending.ts'
 import { planAndCheck } from './plan-job.ts'
 import { decideReadiness, type Look, nextLook } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
@@ -86,7 +86,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }))
   // written before the first rename: whatever happens from here on, the next pass knows which names to look at
   if (arrivals.length > 0 || known === undefined) {
-    writePending(gateway, [...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
+    writePending(gateway, oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))]))
   }
   const pending: PendingJob[] = []
   const note = (name: string, id: string, outcome: Acceptance) => {
@@ -100,7 +100,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
       if (outcome.accepted) pending.push({ id, name, why: outcome.why })
     } else if (outcome.outcome === 'refused') result.refused += 1
   }
-  for (const job of before) resume(desk, job, names, result, pending, last, note)
+  for (const job of oneOfEach(before)) resume(desk, job, names, result, pending, last, note)
   const owners = new OwnerLimit(gateway, names, arrivals.length)
   const take = ({ name, id, uid }: (typeof arrivals)[number]): boolean => {
     const reached = owners.reached(uid)

@@ -23,6 +23,14 @@ export function readPending(gateway: Gateway): PendingJob[] | undefined {
   return found === undefined ? undefined : [...found.jobs]
 }
 
+/**
+ * A name that is taken anew stands for the last job alone: of one that a dying pass wrote down and did not rename there is nothing, and
+ * a job that stood there twice would be sent twice in one pass.
+ */
+export function oneOfEach(jobs: readonly PendingJob[]): PendingJob[] {
+  return [...new Map(jobs.map((job) => [job.name, job])).values()]
+}
+
 /** Every `.submitted` there is, as if none were known to be published: after the state was lost, and for the audit. */
 export function allSubmitted(gateway: Gateway): string[] {
   return [...sortNames(gateway.files.list(gateway.config.dropbox)).submitted]
