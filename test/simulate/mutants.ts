@@ -108,7 +108,7 @@ export const mutants: readonly Mutant[] = [
   one(
     'names are taken before they are written down',
     'submitter/accept.ts',
-    'writePending(gateway, [...before, ...arrivals.map(({ id, name }) => ({ id, name }))])',
+    'writePending(gateway, oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))]))',
     'void arrivals',
   ),
   {
@@ -231,4 +231,10 @@ export const mutants: readonly Mutant[] = [
     '',
   ),
   one('a request to cancel outlives its job', 'submitter/finish-unsent.ts', 'clearName(gateway, paths.cancel)', ''),
+  one(
+    'a job that two dying passes wrote down is sent twice',
+    'submitter/pending.ts',
+    'return [...new Map(jobs.map((job) => [job.name, job])).values()]',
+    'return [...jobs]',
+  ),
 ]
