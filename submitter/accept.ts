@@ -45,6 +45,8 @@ export interface Accepted {
 const firstBatch = 8
 const largestBatch = 64
 const turnEvery = 8
+/** New jobs of one pass: all of them are in memory until it ends. */
+const mostArrivals = 3_000
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
@@ -78,7 +80,9 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result)
-  const arrivals = ready.map(({ name, look, uid }) => ({
+  for (const { name } of ready.slice(mostArrivals))
+    result.waiting.push({ name, why: `a pass takes ${mostArrivals} jobs; the next one goes on` })
+  const arrivals = ready.slice(0, mostArrivals).map(({ name, look, uid }) => ({
     name,
     look,
     uid,

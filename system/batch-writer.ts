@@ -12,6 +12,8 @@ export class BatchWriter {
   #pieces: Uint8Array[] = []
   #bytes = 0
   #atTurnsEnd: NodeJS.Immediate | undefined
+  /** While the output has no room for more: all who wait, wait for the same. */
+  #full: Promise<unknown> | undefined
 
   constructor(output: Writable) {
     this.#output = output
@@ -24,7 +26,7 @@ export class BatchWriter {
     if (this.#bytes >= muchBytes) return this.flush()
     // a broken output tells its own listeners
     this.#atTurnsEnd ??= setImmediate(() => this.flush()?.catch(() => undefined))
-    return undefined
+    return this.#full
   }
 
   /** Writes at once, after what waits; resolves when the memory of `piece` may be used again. A broken output tells its own listeners. */
@@ -42,6 +44,17 @@ export class BatchWriter {
     const all = this.#pieces.length === 1 ? this.#pieces[0] : Buffer.concat(this.#pieces, this.#bytes)
     this.#pieces = []
     this.#bytes = 0
-    return this.#output.write(all) ? undefined : once(this.#output, 'drain')
+    if (this.#output.write(all)) return undefined
+    this.#full ??= this.#drained()
+    return this.#full
+  }
+
+  #drained(): Promise<unknown> {
+    const drained = once(this.#output, 'drain')
+    const over = () => {
+      this.#full = undefined
+    }
+    drained.then(over, over)
+    return drained
   }
 }
