@@ -20,11 +20,13 @@ import { until } from '../support/world.ts'
 async function dies(runner: TestRunner, scripts: readonly number[]): Promise<void> {
   runner.process.kill('SIGSTOP')
   const parents = scripts.map((pid) => Number(execFileSync('ps', ['-o', 'ppid=', '-p', String(pid)])))
-  for (const pid of [...parents, ...scripts]) killQuietly(pid)
+  // a script leads its process group: what it has started dies with it
+  for (const pid of [...parents, ...scripts, ...scripts.map((pid) => -pid)]) killQuietly(pid)
   runner.process.kill('SIGKILL')
   await runner.ended
   // a killed process is there until the system comes to it
-  await until('all of them to be gone', () => ![...parents, ...scripts].some((pid) => pid > 1 && lives(pid)))
+  const groupLives = (pid: number) => spawnSync('pgrep', ['-r', 'R,S,D,T', '-g', String(pid)]).status === 0
+  await until('all of them to be gone', () => !parents.some(lives) && !scripts.some(groupLives))
 }
 
 const go = (site: Site) => writeFileSync(join(site.dir, 'go'), '')
