@@ -33,6 +33,15 @@ export class Stage {
   /** Tells the story once, without any strike, and keeps the world before each step. */
   static async set(preload: string, story: Story, traced: boolean): Promise<{ stage: Stage; steps: Told[] }> {
     const crash = new CrashWorld(preload)
+    try {
+      return await Stage.#tell(crash, story, traced)
+    } catch (error) {
+      await crash.end()
+      throw error
+    }
+  }
+
+  static async #tell(crash: CrashWorld, story: Story, traced: boolean): Promise<{ stage: Stage; steps: Told[] }> {
     if (story.warm) await warmUp(crash)
     const jobs = story.drop(crash.world, crash.runs)
     const reader = watchJobs(jobs)
