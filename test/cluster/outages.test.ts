@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, it } from 'node:test'
 import { makeKey, publicKeyOf } from '../support/sshd.ts'
-import { list, until } from '../support/world.ts'
+import { list, run, until } from '../support/world.ts'
 import { asAccount, asRoot, cluster, daemon, gate, Lab, type LabOptions, port, theCluster } from './lab.ts'
 
 let place: Lab
@@ -196,6 +196,9 @@ theCluster('a cluster that fails', {}, () => {
     await until('the job to run', () => list(dir).includes('started'))
     await asRoot('scontrol', 'update', 'nodename=cpu001', 'state=down', 'reason=test')
     await until('the allocation to end', async () => (await place.allocations())[0]?.state === 'NODE_FAIL')
+    // in the books it has ended before its processes have: the script must not come to its own end meanwhile
+    const scripts = `${place.workspace}/control/`
+    await until('its script to be gone', async () => (await run(['pgrep', '-f', scripts])).code === 1)
     await cluster('up')
     writeFileSync(join(dir, 'go'), '')
     await place.finish('a')
