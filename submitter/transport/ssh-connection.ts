@@ -176,7 +176,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
           if (!isChannelRefused(error)) throw error
           await makeRoom()
           // sshd still counts what has just ended against MaxSessions, on a busy machine for a while
-          const mayFree = performance.now() - lastGone < 10_000
+          const mayFree = channels.size === 0 || performance.now() - lastGone < 10_000
           if (!mayFree || attempt === 10) throw error
           await sleep(Math.min(800, 25 * 2 ** attempt))
         }
