@@ -8,7 +8,7 @@ import { makeKey } from '../contract/spool.ts'
 import type { HistoryEvent } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import type { FolderLooks } from './check-files.ts'
-import { jobFile, moveAside, type ReadFile, readRegular } from './dropbox.ts'
+import { jobFile, moveAside, type ReadFile, readRegular, type Wake } from './dropbox.ts'
 import { finishUnsent, publishSubmitted } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import type { Lock } from './lock.ts'
@@ -49,6 +49,8 @@ export interface Desk {
   readonly gateway: Gateway
   readonly lock: Lock
   readonly uuid: string
+  /** What the pass was woken for; undefined when it looks at everything. */
+  readonly wake?: Wake | undefined
   readonly turns: Turns
   /** Expiry counts the failing time of a site from what it is at acceptance. */
   readonly failingMs: (site: string) => number

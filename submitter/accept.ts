@@ -11,7 +11,17 @@ import {
   type JobToSend,
   takeJob,
 } from './accept-job.ts'
-import { jobFile, moveAside, type Names, nameLimitBytes, readRegular, sortNames, sweepTemporaries } from './dropbox.ts'
+import {
+  jobFile,
+  moveAside,
+  type Names,
+  nameLimitBytes,
+  namesFor,
+  readRegular,
+  sortNames,
+  sweepTemporaries,
+  type Wake,
+} from './dropbox.ts'
 import { finishUnsent, publishSubmitted, renameToFinished } from './finish-unsent.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
@@ -50,8 +60,10 @@ const mostArrivals = 3_000
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
-  const listed = gateway.files.list(gateway.config.dropbox)
-  const names = sortNames(listed)
+  const known = readPending(gateway)
+  const wake = wakeOf(desk, known)
+  const listed = wake === undefined ? gateway.files.list(gateway.config.dropbox) : undefined
+  const names = listed === undefined ? namesFor(gateway, wake) : sortNames(listed)
   const result: Accepted & { accepted: number; refused: number } = {
     doubtful: [],
     cancels: [],
@@ -74,12 +86,13 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
-  sweepTemporaries(gateway, listed)
-  if (names.submitted.size === 0) forgetReservations(gateway)
+  if (listed !== undefined) {
+    sweepTemporaries(gateway, listed)
+    if (names.submitted.size === 0) forgetReservations(gateway)
+  }
   giveWhatWasLeft(gateway)
-  const known = readPending(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
-  const ready = await findReady(desk, names, result)
+  const ready = await findReady(desk, names, result, wake !== undefined)
   for (const { name } of ready.slice(mostArrivals))
     result.waiting.push({ name, why: `a pass takes ${mostArrivals} jobs; the next one goes on` })
   const arrivals = ready.slice(0, mostArrivals).map(({ name, look, uid }) => ({
@@ -89,8 +102,10 @@ export async function accept(desk: Desk): Promise<Accepted> {
     id: makeJobId(gateway.host, gateway.uuid()),
   }))
   // written before the first rename: whatever happens from here on, the next pass knows which names to look at
+  let written: readonly PendingJob[] = known ?? []
   if (arrivals.length > 0 || known === undefined) {
-    writePending(gateway, oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))]))
+    written = oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
+    writePending(gateway, written)
   }
   const pending: PendingJob[] = []
   const note = (name: string, id: string, outcome: Acceptance) => {
@@ -142,8 +157,14 @@ export async function accept(desk: Desk): Promise<Accepted> {
   endCancelled(desk, names, result, pending, last)
   if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])
   desk.turns.save()
-  if (JSON.stringify(pending) !== JSON.stringify(known ?? null)) writePending(gateway, pending)
+  if (JSON.stringify(pending) !== JSON.stringify(written)) writePending(gateway, pending)
   return result
+}
+
+/** Beside what woke us, what an earlier pass left undone. Where owners have a limit, or the list was lost, everything is looked at. */
+function wakeOf({ gateway, wake }: Desk, known: readonly PendingJob[] | undefined): Wake | undefined {
+  if (wake === undefined || known === undefined || gateway.config.owners.limits.jobs !== undefined) return undefined
+  return { ...wake, names: new Set([...wake.names, ...known.map(({ name }) => name)]) }
 }
 
 /** One job's trouble never stops the others: what we did not foresee is logged, and the job is looked at again by the next pass. */
@@ -162,6 +183,7 @@ async function findReady(
   desk: Desk,
   names: Names,
   result: Accepted,
+  woken: boolean,
 ): Promise<{ name: string; look: Look | undefined; uid: number }[]> {
   const { gateway } = desk
   const { clock, config } = gateway
@@ -219,8 +241,11 @@ async function findReady(
   }
   for (const name of Object.keys(looks))
     result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
-  if (JSON.stringify(looks) !== JSON.stringify(remembered))
-    gateway.files.replace(looksPath, `${JSON.stringify(looks)}\n`)
+  const lookedAt = new Set(names.jobs)
+  const others = woken ? Object.entries(remembered).filter(([name]) => !lookedAt.has(name)) : []
+  const after = { ...Object.fromEntries(others), ...looks }
+  if (JSON.stringify(after) !== JSON.stringify(remembered))
+    gateway.files.replace(looksPath, `${JSON.stringify(after)}\n`)
   return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
 }
 

@@ -39,6 +39,20 @@ export function sortNames(names: readonly string[]): Names {
   return found
 }
 
+/** What woke a pass between two that look at everything: base names of files that came or went, and whether a site has news. */
+export interface Wake {
+  readonly names: ReadonlySet<string>
+  readonly news: boolean
+}
+
+/** The names a pass looks at: all there are, or, woken, those it was woken for, each looked up for itself. */
+export function namesFor(gateway: Gateway, wake: Wake | undefined): Names {
+  if (wake === undefined) return sortNames(gateway.files.list(gateway.config.dropbox))
+  const there = (path: string) => gateway.files.exists(path)
+  const paths = [...wake.names].flatMap((name) => Object.values(jobFile(gateway, name)))
+  return sortNames(paths.filter(there).map((path) => basename(path)))
+}
+
 export function jobFile(
   gateway: Gateway,
   name: string,

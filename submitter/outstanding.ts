@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Site } from './config.ts'
-import { isSubmitted } from './dropbox.ts'
+import { isSubmitted, type Wake } from './dropbox.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 import { readWithdrawals } from './withdraw.ts'
@@ -22,9 +22,9 @@ function hasInFlight(gateway: Gateway): boolean {
 }
 
 /** The sites this pass has to ask. */
-export function sitesToAsk(gateway: Gateway): Site[] {
+export function sitesToAsk(gateway: Gateway, wake?: Wake): Site[] {
   const all = Object.values(gateway.config.sites)
-  if (hasInFlight(gateway)) return all
+  if (wake?.news === true || hasInFlight(gateway)) return all
   return all.filter(
     ({ name }) => gateway.files.exists(markPath(gateway, name)) || readWithdrawals(gateway, name).length > 0,
   )

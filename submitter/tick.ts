@@ -4,7 +4,7 @@ import { remember } from '../system/remember.ts'
 import type { Accepted } from './accept.ts'
 import { Arrivals } from './arrivals.ts'
 import type { Sessions } from './attend-site.ts'
-import { gatewayUuid } from './dropbox.ts'
+import { gatewayUuid, type Wake } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { waitForLock, withLock } from './lock.ts'
 import { isJobCertain, nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
@@ -25,14 +25,20 @@ export interface TickReport {
 
 const confirmPatienceMs = 10_000
 
-export async function tick(gateway: Gateway, sessions: Sessions = () => undefined): Promise<TickReport> {
+/** With `wake` only what woke it is looked at in the dropbox: what no event told of is left to a pass without. */
+export async function tick(
+  gateway: Gateway,
+  sessions: Sessions = () => undefined,
+  wake: Wake | undefined = undefined,
+): Promise<TickReport> {
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
   const arrivals = new Arrivals()
-  const idle = nothingToAccept(gateway)
+  const idle = nothingToAccept(gateway, wake)
   // sites are attended from the first accepted job on, and get the others as they are accepted
-  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, !idle && isJobCertain(gateway))
-  const accepted = await acceptAll(gateway, uuid, arrivals, busy, idle).finally(() => attending)
+  const certain = !idle && isJobCertain(gateway, wake)
+  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, certain, wake)
+  const accepted = await acceptAll(gateway, uuid, arrivals, busy, idle, wake).finally(() => attending)
   const removed = await attendRemovedSites(gateway, accepted, busy)
   const passes = await attending
   const sites = passes.flatMap((pass) => (pass.status === 'fulfilled' && pass.value !== undefined ? [pass.value] : []))
@@ -74,23 +80,31 @@ async function acceptAll(
   arrivals: Arrivals,
   busy: string[],
   idle: boolean,
+  wake: Wake | undefined,
 ): Promise<Accepted | undefined> {
   let accepted: Accepted | undefined
   try {
-    accepted = idle ? nothingAccepted() : await acceptUnderLock(gateway, uuid, arrivals, busy)
+    accepted = idle ? nothingAccepted() : await acceptUnderLock(gateway, uuid, arrivals, busy, wake)
     return accepted
   } finally {
     arrivals.end(accepted)
   }
 }
 
-async function acceptUnderLock(gateway: Gateway, uuid: string, arrivals: Arrivals, busy: string[]) {
+async function acceptUnderLock(
+  gateway: Gateway,
+  uuid: string,
+  arrivals: Arrivals,
+  busy: string[],
+  wake: Wake | undefined,
+) {
   const { accept } = await import('./accept.ts')
   return withLock(gateway, 'accept', busy, (lock) =>
     accept({
       gateway,
       lock,
       uuid,
+      wake,
       turns: new Turns(gateway),
       failingMs: remember((site: string) => readSiteState(gateway, site).failingMs),
       findTemplate: remember((script: string) => findTemplate(gateway, script)),
@@ -107,8 +121,9 @@ async function attendSites(
   busy: string[],
   sessions: Sessions,
   certain: boolean,
+  wake: Wake | undefined,
 ): Promise<PromiseSettledResult<SiteReport | undefined>[]> {
-  const asked = arrivals.begun.then(() => sitesToAsk(gateway))
+  const asked = arrivals.begun.then(() => sitesToAsk(gateway, wake))
   // a site whose turn fails before it is known whether it is asked does not await it
   asked.catch(() => undefined)
   // when a job is certain to come, connecting need not wait for it

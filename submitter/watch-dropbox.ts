@@ -12,16 +12,21 @@ export interface DropboxWatch {
   close(): Promise<void>
 }
 
-/** Only what a tool writes wakes: `.job` and `.job.cancel`, and a `.finished` taken away, which may free a name. */
-function wakes(name: string): boolean {
-  return name.endsWith('.job') || name.endsWith('.job.cancel') || name.endsWith('.job.finished')
+/**
+ * The base name of what wakes: only what a tool writes does, `.job` and `.job.cancel`, and a `.finished` taken away, which may free a
+ * name.
+ */
+function wakes(name: string): string | undefined {
+  return /^([^.].*)\.job(?:\.cancel|\.finished)?$/s.exec(name)?.[1]
 }
 
-export async function watchDropbox(gateway: Gateway, onChange: () => void): Promise<DropboxWatch> {
+/** `onChange` gets the base name of what came or went. */
+export async function watchDropbox(gateway: Gateway, onChange: (name: string) => void): Promise<DropboxWatch> {
   const { dropbox } = gateway.config
   const sizeNow = () => gateway.files.list(dropbox).length
   const onName = (name: string) => {
-    if (!name.startsWith('.') && wakes(name)) onChange()
+    const woken = wakes(name)
+    if (woken !== undefined) onChange(woken)
   }
   const onError = (error: unknown) =>
     gateway.log.warn(

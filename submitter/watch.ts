@@ -1,10 +1,12 @@
 /**
- * `watch`: the same pass as `tick`, woken. The clock ticks every minute, a change in the dropbox or the word of a site only comes sooner:
- * a missed event costs latency, never a job. Connections are kept between passes; the config is read again when its file changes.
+ * `watch`: the same pass as `tick`, woken. The clock ticks every minute and looks at everything; a change in the dropbox or the word of a
+ * site only comes sooner, and a pass it wakes looks at that alone: in a large dropbox a listing takes longer than all else. A missed
+ * event costs latency, never a job. Connections are kept between passes; the config is read again when its file changes.
  */
 import cron from 'node-cron'
 import { describeError } from '../contract/errors.ts'
 import type { Config, Site } from './config.ts'
+import type { Wake } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { Session } from './session.ts'
 import { readSiteState } from './site-state.ts'
@@ -32,38 +34,38 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   let gateway = first
   let ended = false
   let wake: () => void = () => undefined
-  let woken = true
-  const nudge = () => {
-    woken = true
-    wake()
-  }
-  const sessions = new Sessions(() => gateway, nudge)
-  let dropbox = await watchDropbox(gateway, nudge)
-  const task = cron.schedule(settings.cron, nudge, { noOverlap: true, suppressMissedWarning: true })
+  const due = new Due(() => wake())
+  const lookAtAll = () => due.all()
+  const lookAt = (name: string) => due.name(name)
+  const sessions = new Sessions(
+    () => gateway,
+    () => due.news(),
+  )
+  let dropbox = await watchDropbox(gateway, lookAt)
+  const task = cron.schedule(settings.cron, lookAtAll, { noOverlap: true, suppressMissedWarning: true })
   // we were stopped, or the machine slept: what the clock missed is made up for now
-  task.on('execution:missed', nudge)
+  task.on('execution:missed', lookAtAll)
   void settings.ended.then(() => {
     ended = true
-    nudge()
+    lookAtAll()
   })
   const running = new Set<Promise<void>>()
   let leftOver = false
-  const onePass = async (gateway: Gateway) => {
+  const onePass = async (gateway: Gateway, what: Wake | undefined) => {
     try {
-      const report = await tick(gateway, (site) => sessions.of(site))
+      const report = await tick(gateway, (site) => sessions.of(site), what)
       // left to a pass of our own that is still at work; what another process holds is its business
       leftOver ||= report.busy.length > 0 && running.size > 1
       settings.onReport(gateway, report)
       await sessions.askForNews()
       // what waits only for a look of ours is looked at again soon, without an event
-      if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, nudge)
+      if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, lookAtAll)
     } catch (error) {
       if (!ended) gateway.log.warn(describeError(error))
     }
   }
   try {
     while (!ended) {
-      woken = false
       try {
         const reloaded = await settings.reload()
         if (reloaded !== undefined) {
@@ -71,23 +73,24 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
           await Promise.all(running)
           await sessions.closeAll()
           gateway = reloaded
-          dropbox = await watchDropbox(gateway, nudge)
+          dropbox = await watchDropbox(gateway, lookAt)
+          due.all()
           gateway.log.info('the config has changed and is in force')
         }
       } catch (error) {
         gateway.log.warn(`the changed config is not used: ${describeError(error)}`)
       }
-      const pass = onePass(gateway)
+      const pass = onePass(gateway, due.take())
       running.add(pass)
       void pass.finally(() => {
         running.delete(pass)
         if (!leftOver || running.size > 0) return
         leftOver = false
-        nudge()
+        due.all()
       })
       // a slow site keeps its own lock and its own pass: the dropbox and the other sites go on without it
       await gateway.clock.within(patienceMs, pass)
-      if (!woken && !ended) {
+      if (!due.something && !ended) {
         await new Promise<void>((resolve) => {
           wake = resolve
         })
@@ -105,8 +108,47 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   }
 }
 
-function soon(config: Config, nudge: () => void): void {
-  setTimeout(nudge, Math.max(1_000, config.settleMs)).unref()
+/** What the next pass has to look at: at first everything, then what came meanwhile. */
+class Due {
+  readonly #wake: () => void
+  #everything = true
+  #names = new Set<string>()
+  #news = false
+
+  constructor(wake: () => void) {
+    this.#wake = wake
+  }
+
+  all(): void {
+    this.#everything = true
+    this.#wake()
+  }
+
+  name(name: string): void {
+    this.#names.add(name)
+    this.#wake()
+  }
+
+  news(): void {
+    this.#news = true
+    this.#wake()
+  }
+
+  get something(): boolean {
+    return this.#everything || this.#news || this.#names.size > 0
+  }
+
+  take(): Wake | undefined {
+    const wake = this.#everything ? undefined : { names: this.#names, news: this.#news }
+    this.#everything = false
+    this.#names = new Set()
+    this.#news = false
+    return wake
+  }
+}
+
+function soon(config: Config, lookAtAll: () => void): void {
+  setTimeout(lookAtAll, Math.max(1_000, config.settleMs)).unref()
 }
 
 /** One kept session a site; a broken one is opened anew by the pass that needs it. */

@@ -1,5 +1,8 @@
 /** A host that serves a dropbox: each pass of its cron is one process, started as the real one is. */
+
+import type { Sessions } from '../../submitter/attend-site.ts'
 import { type Config, parseConfig } from '../../submitter/config.ts'
+import type { Wake } from '../../submitter/dropbox.ts'
 import type { Gateway } from '../../submitter/gateway.ts'
 import type { TickReport } from '../../submitter/tick.ts'
 import type { Clock } from '../../system/clock.ts'
@@ -12,7 +15,7 @@ import type { Task } from './task.ts'
 import type { World } from './world.ts'
 
 interface Submitter {
-  readonly tick: (gateway: Gateway) => Promise<TickReport>
+  readonly tick: (gateway: Gateway, sessions?: Sessions, wake?: Wake) => Promise<TickReport>
   readonly Files: new (os: Os) => Files
   readonly realOs: Os
   readonly realClock: Clock
@@ -34,8 +37,8 @@ export class GatewayHost {
     this.#config = configOf(dir, world.plan, world.sites)
   }
 
-  /** One pass of a cron, to its end or its death. */
-  async tick(): Promise<void> {
+  /** One pass of a cron, or of a `watch` that was woken, to its end or its death. */
+  async tick(wake?: Wake): Promise<void> {
     const world = this.#world
     const { machine } = this
     if (!machine.isUp) return
@@ -51,7 +54,7 @@ export class GatewayHost {
     const say = (text: string) => world.log(`${machine.name} tick ${task.pid}: ${text}`)
     const work = async () => {
       const program = exports as unknown as Submitter
-      const report = await program.tick(this.#gateway(task, program, say))
+      const report = await program.tick(this.#gateway(task, program, say), undefined, wake)
       for (const error of report.errors) say(error.message)
       for (const { site, trouble } of report.sites) for (const text of trouble) say(`${site}: ${text}`)
     }

@@ -1,4 +1,5 @@
 /** One schedule from one seed: the plan, the story, its end, and the judgement. */
+import type { Wake } from '../../submitter/dropbox.ts'
 import { judge } from '../judge/judge.ts'
 import { letLoose } from './disasters.ts'
 import { evidenceOf } from './evidence-of.ts'
@@ -22,12 +23,21 @@ async function cron(world: World, host: GatewayHost, goesOn: () => boolean): Pro
   const underWay = new Set<Promise<unknown>>()
   while (goesOn()) {
     await world.sleep(world.chance.between(30_000, world.plan.cronMs))
-    const pass = host.tick()
+    const pass = host.tick(wakeOf(world, host))
     // most crons wait for nobody
     if (world.plan.twin) underWay.add(pass.finally(() => underWay.delete(pass)))
     else await pass
   }
   await Promise.all(underWay)
+}
+
+/** Some passes are those of a `watch`, woken for some of the files alone; what no event told of is left to the others. */
+function wakeOf({ chance, jobs }: World, { dir }: GatewayHost): Wake | undefined {
+  if (!chance.happens(0.4)) return undefined
+  const here = jobs
+    .filter(({ planned }) => planned.job.dropbox === `${dir}/dropbox`)
+    .map(({ planned }) => planned.job.name)
+  return { names: new Set(here.filter(() => chance.happens(0.5))), news: chance.happens(0.5) }
 }
 
 export async function runSchedule(
