@@ -1,5 +1,6 @@
 /** One conversation with a submitter: requests in, answers out, until stdin ends. Requests are done in order; only `ensure` runs beside. */
 
+import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
 import {
@@ -232,7 +233,7 @@ class Conversation {
     ensureLanes(this.#queuer, opened.lanes)
     sweep(this.#queuer)
     keepBallast(this.#queuer)
-    this.#keepFresh()
+    this.#keepFresh(opened)
     return this.#send(look(this.#queuer, opened))
   }
 
@@ -249,8 +250,11 @@ class Conversation {
     })
   }
 
-  #keepFresh(): void {
-    const task = keepFresh(this.#queuer)
+  #keepFresh({ gateway, generation }: Pass): void {
+    const { files, spool } = this.#queuer
+    // just written, so it tells the file server's time
+    const pass = files.stat(join(spool.passes(gateway), String(generation)))
+    const task = keepFresh(this.#queuer, pass?.mtimeMs)
       .then((touched) => this.#queuer.log.debug(`${touched} names touched`))
       .catch((error: unknown) => this.#queuer.log.warn(`cannot keep the workspace fresh: ${describeError(error)}`))
       .finally(() => this.#beside.delete(task))

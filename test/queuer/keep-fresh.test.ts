@@ -25,6 +25,20 @@ test('keepFresh() touches once a day what is still needed, and leaves a job the 
   await site.end()
 })
 
+test('keepFresh() goes by the time of the file server: a login node with a clock days behind makes nothing look old', async () => {
+  const site = new Site({})
+  const record = site.record({})
+  await publishJob(site.queuer, site.staged(record, {}), record)
+  const path = site.spool.control(record.id).record
+  const serverMs = Date.now()
+  for (const one of [path, site.spool.marker])
+    utimesSync(one, serverMs / 1000 - 2 * 86_400, serverMs / 1000 - 2 * 86_400)
+  const behind = { ...site.queuer, clock: { ...site.queuer.clock, now: () => serverMs - 3 * 86_400_000 } }
+  assert.ok((await keepFresh(behind, serverMs)) > 0)
+  for (const one of [path, site.spool.marker]) assert.ok(statSync(one).mtimeMs >= serverMs - 1000, one)
+  await site.end()
+})
+
 test('P-HB-24: what a crash left under temporary names is removed after a day, and nothing that looks like it and is not', async () => {
   const site = new Site({})
   const inputs = { '.0123456789ab.1': 'an input of that name' }
