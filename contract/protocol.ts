@@ -59,8 +59,11 @@ export type Request =
   | { readonly type: 'watch'; readonly everyMs: number }
   | { readonly type: 'end' }
 
-/** Where the control folder says a job is. `absent`: there is none, and the marker is. */
-export type Whereabouts = 'waiting' | 'running' | 'done' | 'absent' | 'repaired'
+/**
+ * Where the control folder says a job is. `absent`: there is none, and the marker is. `unknown`: it cannot be read now, which is neither
+ * there nor absent.
+ */
+export type Whereabouts = 'waiting' | 'running' | 'done' | 'absent' | 'repaired' | 'unknown'
 
 export type Answer =
   | {

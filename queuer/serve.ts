@@ -191,9 +191,8 @@ class Conversation {
       try {
         jobs.push({ id, ...(await locate(this.#queuer, id, held)) })
       } catch (error) {
-        // it is there and cannot be read now: anything but absent
         this.#queuer.log.warn(`${id}: ${describeError(error)}`)
-        jobs.push({ id, where: 'running', attempt: 0 })
+        jobs.push({ id, where: 'unknown', attempt: 0 })
       }
     }
     return jobs

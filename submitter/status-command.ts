@@ -15,6 +15,7 @@ const names: Readonly<Record<Where, string>> = {
   running: 'running',
   done: 'finishing',
   absent: 'unknown to the site',
+  unknown: 'not to be read at the site now',
 }
 
 /** Asks the sites where their jobs are; a site that does not answer leaves its jobs as they were last known. */

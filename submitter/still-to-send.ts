@@ -37,10 +37,12 @@ export async function stillToSend(
   if (ids.length === 0) return { jobs: left, unsendable: [], there: [] }
   const answer = session.answer('known')
   await session.send({ type: 'ask', ids })
-  const there = new Set((await answer).jobs.filter(({ where }) => where !== 'absent').map(({ id }) => id))
+  const where = new Map((await answer).jobs.map((job) => [job.id, job.where]))
+  // one of which the site cannot tell stays as it is, and is asked for again
+  const isToBeSent = ({ hpc }: { readonly hpc: HpcNode }) => ['absent', undefined].includes(where.get(hpc.id))
   return {
-    jobs: left.filter(({ hpc }) => !there.has(hpc.id)),
-    unsendable: doubts.filter(({ hpc }) => !there.has(hpc.id)),
-    there: [...there],
+    jobs: left.filter(isToBeSent),
+    unsendable: doubts.filter(isToBeSent),
+    there: ids.filter((id) => !['absent', 'unknown', undefined].includes(where.get(id))),
   }
 }

@@ -214,7 +214,7 @@ describe('hpc_queuer', () => {
     })
     assert.deepEqual(
       (await talk.hear('known')).jobs.map(({ where }) => where),
-      ['running', 'done'],
+      ['unknown', 'done'],
     )
     talk.child.stdin.end()
     assert.equal(await talk.ended, 0, talk.stderr)
