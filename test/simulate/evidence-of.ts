@@ -14,7 +14,7 @@ export function evidenceOf(world: World): Evidence {
       destinations: [`${dir}/out`],
     })),
     workspaces: world.sites.map(({ workspace }) => workspace),
-    runs: runsOf(world),
+    runs: [...runsOf(world), ...neverStarted(world)],
     allocations: allocationsOf(world),
     maxRunners: plan.maxRunners,
     seen: {
@@ -53,6 +53,14 @@ function runsOf(world: World): Run[] {
         ...end,
       }
     })
+}
+
+/** Written down and never begun: no script ran, and for all that anybody can know one did. */
+function neverStarted(world: World): Run[] {
+  const begun = new Set(world.runs.map(({ exitFile }) => exitFile))
+  return [...world.attempts]
+    .filter(([exitFile]) => !begun.has(exitFile))
+    .map(([, { job, mark, atMs }]) => ({ job, mark, startMs: atMs, endMs: atMs, told: false }))
 }
 
 /** As the runner may know it: the clocks of a site are two minutes apart. */

@@ -36,6 +36,8 @@ export class World {
   readonly hosts: GatewayHost[] = []
   readonly jobs: DroppedJob[] = []
   readonly runs: Run[] = []
+  /** Starts that were written down, by the file in which their exit is told. */
+  readonly attempts = new Map<string, { readonly job: string; readonly mark: string; readonly atMs: number }>()
   readonly sightings: Sighting[] = []
   readonly partial = new Set<string>()
   readonly tasks = new Set<Task>()
@@ -191,6 +193,7 @@ export class World {
       isRemote: (path: string) => path.startsWith('/hpc'),
       done: (call: string, path: string) => {
         if (call === 'rename' || call === 'write') this.#changed(call, path)
+        if (call === 'write' && name === 'runner') this.#attempted(path)
         else if (call === 'create') this.#closings.created(task, path)
       },
     }
@@ -228,6 +231,20 @@ export class World {
     const paths = new Set(ends.flatMap(({ outputs }) => Object.keys(outputs)))
     const found = [...paths].map((at) => [at, contentAt(this.view, at, null)])
     this.sightings.push({ dropbox, name: base, outputs: Object.fromEntries(found) as Sighting['outputs'] })
+  }
+
+  /** That a script is to be started: should nothing come of it, the job has one try less all the same. */
+  #attempted(path: string): void {
+    const [, control, number] = /^(.*\/control\/[^/]+)\/attempts\/(\d+)$/.exec(path) ?? []
+    if (control === undefined) return
+    const read = (file: string) => JSON.parse(this.disk.text(file) || '{}') as { name?: string; fence?: string }
+    const job = read(`${control}/job.yml`).name
+    if (job !== undefined && read(path).fence === undefined)
+      this.attempts.set(`${path}.rc`, {
+        job,
+        mark: `${control.slice(control.lastIndexOf('/') + 1)}.${number}`,
+        atMs: this.kernel.now,
+      })
   }
 
   /** The power took what nobody had durably: a result that is gone was never there. */
