@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import type { Whereabouts } from '../contract/protocol.ts'
 import { laneOfRunner } from '../contract/spool.ts'
 import type { JobRecord } from '../contract/spool-records.ts'
-import { type Attempt, countedExit, readAttempts, readResult } from '../spool/attempt.ts'
+import { type Attempt, orphanedExit, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded } from '../spool/end-file.ts'
+import { readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt, finishFenced } from '../spool/finish.ts'
 import type { Queuer } from './queuer.ts'
 
@@ -65,7 +66,7 @@ export async function locate(queuer: Queuer, id: string, held?: ReadonlySet<stri
   // the key may have moved between the looks above: it is looked for once more before anything is made again
   if (isHeld(queuer, job.key) || readResult(files, control) !== undefined) return { where: 'running', attempt }
   if (last?.record !== undefined) {
-    const exit = countedExit(last)
+    const exit = orphanedExit(last, job, readCancel(files, control) !== undefined)
     if (exit !== undefined) await finishAttempt(files, spool, job, last.record, exit, queuer.uuid())
     else if (last.record.fence !== undefined) finishFenced(files, spool, job, last.record, queuer.uuid())
   }

@@ -4,8 +4,9 @@ import { describeError } from '../contract/errors.ts'
 import { idOfKey, keysIn, laneOfRunner, parseIdentity } from '../contract/spool.ts'
 import type { JobRecord, LaneShape, RunnerEnd } from '../contract/spool-records.ts'
 import type { Allocation, Answer, EndedAllocation } from '../scheduler/scheduler.ts'
-import { type Attempt, attemptLives, countedExit, endAttempt, readAttempts, readResult } from '../spool/attempt.ts'
+import { type Attempt, attemptLives, endAttempt, orphanedExit, readAttempts, readResult } from '../spool/attempt.ts'
 import { hasEnded, runnerEnd } from '../spool/end-file.ts'
+import { readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { isAlive } from '../system/process.ts'
@@ -95,10 +96,23 @@ function restartOf(runner: string | undefined): number {
   return Number(runner?.split('.').at(-2) ?? 0)
 }
 
-/** The attempt of this runner that is open: begun, no exit, no end. */
-function openAttemptOf(attempts: readonly Attempt[], runner: string): Attempt | undefined {
+/** A job in the hands of a runner that has ended. */
+function leftJob(queuer: Queuer, id: string) {
+  const { files, spool } = queuer
+  const control = spool.control(id)
+  const job = files.readJson<JobRecord>(control.record)
+  if (job === undefined) return undefined
+  const attempts = readAttempts(files, control)
   const last = attempts.at(-1)
-  return last?.record?.runner === runner && last.end === undefined && last.exit === undefined ? last : undefined
+  const exit = last === undefined ? undefined : orphanedExit(last, job, readCancel(files, control) !== undefined)
+  return { job, control, last, exit }
+}
+
+type LeftJob = NonNullable<ReturnType<typeof leftJob>>
+
+/** The attempt of this runner that is open: begun, no exit that counts, no end. */
+function openAttemptOf({ last, exit }: LeftJob, runner: string): Attempt | undefined {
+  return last?.record?.runner === runner && last.end === undefined && exit === undefined ? last : undefined
 }
 
 /** Returns the keys of every ended runner; the number of keys that moved. */
@@ -112,7 +126,8 @@ export async function returnKeys(queuer: Queuer): Promise<number> {
     const keys = keysIn(files.list(spool.running(runner)))
     const open = keys.filter((key) => {
       const id = idOfKey(key)
-      return id !== undefined && openAttemptOf(readAttempts(files, spool.control(id)), runner) !== undefined
+      const left = id === undefined ? undefined : leftJob(queuer, id)
+      return left !== undefined && openAttemptOf(left, runner) !== undefined
     })
     for (const key of keys) {
       try {
@@ -139,16 +154,13 @@ async function returnKey(
   if (id === undefined) return false
   // the runner's lane, not the record's: the key may have gone on in the lane that took that one's place
   const lane = laneOfRunner(runner)
-  const control = spool.control(id)
-  const job = files.readJson<JobRecord>(control.record)
   const from = join(spool.running(runner), key)
-  if (job === undefined) {
+  const left = leftJob(queuer, id)
+  if (left === undefined) {
     files.remove(from)
     return true
   }
-  const attempts = readAttempts(files, control)
-  const last = attempts.at(-1)
-  const exit = last === undefined ? undefined : countedExit(last)
+  const { job, control, last, exit } = left
   if (readResult(files, control) === undefined && exit !== undefined && last?.record !== undefined) {
     await finishAttempt(files, spool, job, last.record, exit, queuer.uuid())
   }
@@ -156,7 +168,7 @@ async function returnKey(
     files.makeFolder(spool.done(job.gateway))
     return files.move(from, join(spool.done(job.gateway), key))
   }
-  const open = openAttemptOf(attempts, runner)
+  const open = openAttemptOf(left, runner)
   if (open?.record !== undefined) {
     if (attemptLives(id, open.record, queuer.clock.uptime().bootId)) {
       // the script outlived its runner on this very machine: its exit counts. The next runner adopts it, which is sure to be here too

@@ -3,7 +3,7 @@
 import type { Exit } from '../contract/exit-file.ts'
 import type { AttemptRecord, JobRecord, LaneShape } from '../contract/spool-records.ts'
 import { renderDuration } from '../contract/units.ts'
-import { type Attempt, countedExit, interruptions } from '../spool/attempt.ts'
+import { type Attempt, interruptions, orphanedExit } from '../spool/attempt.ts'
 
 export type Choice =
   /** It has ended; its key belongs among the done ones. */
@@ -35,7 +35,7 @@ export function chooseForJob(job: JobRecord, sight: JobSight, laneTimeMs = Numbe
   const last = sight.attempts.at(-1)
   const next = (last?.number ?? 0) + 1
   const record = last?.record
-  const exit = last === undefined ? undefined : countedExit(last)
+  const exit = last === undefined ? undefined : orphanedExit(last, job)
   if (record !== undefined && exit !== undefined) return { do: 'finish', attempt: record, exit }
   if (record?.fence !== undefined) return { do: 'finish-fenced', fence: record }
   if (record !== undefined) {
@@ -65,12 +65,12 @@ const ownDeaths: ReadonlySet<string> = new Set(['died-alone', 'walltime'])
 const sharedDeaths: ReadonlySet<string> = new Set(['died-together', 'interrupted', 'preempted'])
 
 /** A script that was started and of which nobody said more has died. */
-function causeOf({ record, end, exit }: Attempt): string | undefined {
+function causeOf({ record, end }: Attempt): string | undefined {
   if (record === undefined || record.fence !== undefined) return undefined
-  return end?.cause ?? (exit === undefined ? 'died-alone' : undefined)
+  return end?.cause ?? 'died-alone'
 }
 
-/** The sentence that ends a job which used up its attempts; undefined while it has some left. */
+/** The sentence that ends a job without a counted exit which used up its attempts; undefined while it has some left. */
 export function atLimit(job: JobRecord, attempts: readonly Attempt[]): string | undefined {
   const causes = attempts.map(causeOf).filter((cause) => cause !== undefined)
   const started = attempts.filter(({ record }) => record !== undefined && record.fence === undefined).at(-1)?.record

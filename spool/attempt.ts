@@ -6,12 +6,20 @@ import { join } from 'node:path'
 import { type Exit, parseExitFile } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { ControlPaths } from '../contract/spool.ts'
-import type { AttemptEnd, AttemptRecord, AttemptSummary, EndCause, ResultRecord } from '../contract/spool-records.ts'
+import type {
+  AttemptEnd,
+  AttemptRecord,
+  AttemptSummary,
+  EndCause,
+  JobRecord,
+  ResultRecord,
+} from '../contract/spool-records.ts'
 import type { Files } from '../system/files.ts'
 import { claimNumber, numbersIn } from '../system/numbered-file.ts'
 import { errno } from '../system/os.ts'
 import { isAlive, processesMarked } from '../system/process.ts'
 import { readEnd } from './end-file.ts'
+import { overtime } from './ended-by-us.ts'
 
 export interface Attempt {
   readonly number: number
@@ -65,6 +73,18 @@ export const interruptions: ReadonlySet<string> = new Set<EndCause>(['interrupte
  */
 export function countedExit(attempt: Attempt): Exit | undefined {
   return interruptions.has(attempt.end?.cause ?? '') ? undefined : attempt.exit
+}
+
+const endingSignals: ReadonlySet<number> = new Set([-15, -9])
+
+/**
+ * As `countedExit`, of an attempt whose runner died before it made a result of it: TERM and KILL are how a scheduler ends an allocation, and
+ * a runner that stood still could not tell. They count where they were ours: on request, or when the job's time was over.
+ */
+export function orphanedExit(attempt: Attempt, job: Pick<JobRecord, 'timeMs'>, onRequest = false): Exit | undefined {
+  const exit = countedExit(attempt)
+  if (exit === undefined || onRequest || !endingSignals.has(exit.rc)) return exit
+  return overtime(job, exit.endUptimeMs - exit.startUptimeMs) === undefined ? undefined : exit
 }
 
 /**

@@ -235,21 +235,19 @@ describe('locate()', () => {
 
   test('a script that was ended from our side says why, whoever finds its end', async () => {
     const ended = 'start 1.00\nTerminated\nrc 143 200.00\nend\n'
-    const told = async (spoil: (site: Site, job: JobRecord) => void) => {
+    const told = async (spoil: (site: Site, job: JobRecord) => void, exit = ended) => {
       const { result } = await lost((site, job) => {
         const control = site.spool.control(job.id)
         site.files.createExclusive(control.attempt(1), attempt(dead))
-        site.files.createExclusive(control.exit(1), ended)
+        site.files.createExclusive(control.exit(1), exit)
         spoil(site, job)
       })
       return [result?.state, result?.rc, result?.message]
     }
     const cancel = JSON.stringify({ cause: 'cancelled', why: 'asked to' })
-    assert.deepEqual(await told((site, job) => site.files.publish(site.spool.control(job.id).cancel, cancel)), [
-      'cancelled',
-      -15,
-      'asked to',
-    ])
+    const asked = (site: Site, job: JobRecord) => site.files.publish(site.spool.control(job.id).cancel, cancel)
+    assert.deepEqual(await told(asked), ['cancelled', -15, 'asked to'])
+    assert.deepEqual(await told(asked, 'start 1.00\nrc 0 2.00\nend\n'), ['done', 0, undefined])
     const timed = (timeMs: number) => (site: Site, job: JobRecord) =>
       site.files.publish(site.spool.control(job.id).record, JSON.stringify({ ...job, timeMs }))
     assert.deepEqual(await told(timed(100_000)), [
@@ -257,7 +255,8 @@ describe('locate()', () => {
       -15,
       'The script ran longer than its time of 1m40s and was ended',
     ])
-    assert.deepEqual(await told(timed(300_000)), ['done', -15, undefined])
+    // nobody of ours: the scheduler, while the runner could not tell
+    assert.deepEqual(await told(timed(300_000)), [undefined, undefined, undefined])
   })
 
   test('a fence whose taker died is carried through with its own sentence', async () => {

@@ -30,7 +30,7 @@ async function hold(site: Site, jobs: readonly TestJob[], restart = 0) {
     files.createExclusive(spool.control(job.id).attempt(1), JSON.stringify(attempt))
     held.push(job)
   }
-  return { runner, causes: () => held.map((job) => site.attempts(job)[0]?.end?.cause) }
+  return { runner, held, causes: () => held.map((job) => site.attempts(job)[0]?.end?.cause) }
 }
 
 async function look(site: Site, said: Said, seconds: number, gateway = site.gateway): Promise<string[]> {
@@ -79,6 +79,16 @@ describe('noteDeadRunners() and returnKeys()', () => {
         const end = JSON.parse(readFileSync(`${site.lane.runner(runner)}.end`, 'utf8'))
         assert.deepEqual([end.how, end.allocation], ['dead', said === 'nothing' ? undefined : said])
       }))
+
+  test('promise 3: a TERM that the scheduler gave while the runner stood still ends the attempt as the books say, not the job', () =>
+    withSite(async (site) => {
+      const { held, causes } = await hold(site, [{}, {}])
+      for (const job of held)
+        site.files.createExclusive(site.spool.control(job.id).exit(1), 'start 1.00\nTerminated\nrc 143 2.00\nend\n')
+      for (const seconds of [0, 200, 300]) await look(site, 'cancelled', seconds)
+      assert.deepEqual(causes(), ['interrupted', 'interrupted'])
+      assert.deepEqual([site.waiting().length, site.done().length], [2, 0])
+    }))
 
   test('promise 3: jobs that were interrupted together are told so; they need not run alone', () =>
     withSite(async (site) => {

@@ -13,7 +13,7 @@ await site.end()
 const exit = { rc: 0, startUptimeMs: 0, endUptimeMs: 1 }
 function attempt(
   number: number,
-  more: { cause?: EndCause; exit?: boolean; empty?: boolean; fence?: 'cancelled' } = {},
+  more: { cause?: EndCause; exit?: boolean; signal?: 9 | 11 | 15; empty?: boolean; fence?: 'cancelled' } = {},
 ): Attempt {
   const record = {
     nonce: 'n',
@@ -29,7 +29,7 @@ function attempt(
     number,
     record: more.empty === true ? undefined : record,
     end: more.cause === undefined ? undefined : { cause: more.cause, at: '', by: '' },
-    exit: more.exit === true ? exit : undefined,
+    exit: more.signal !== undefined ? { ...exit, rc: -more.signal } : more.exit === true ? exit : undefined,
   }
 }
 
@@ -95,6 +95,25 @@ describe('chooseForJob()', () => {
       { do: 'run', attempt: 2, alone: false, unended: false },
     ],
     [
+      'promise 3: runs again a script that TERM ended while its runner, now dead, could not say whose it was',
+      [attempt(1, { signal: 15 })],
+      dead,
+      { do: 'run', attempt: 2, alone: false, unended: true },
+    ],
+    ['leaves one that KILL ended to its runner, which may live', [attempt(1, { signal: 9 })], alive, { do: 'drop' }],
+    [
+      'runs again one that TERM ended and that was given up for dead',
+      [attempt(1, { signal: 15, cause: 'died-together' })],
+      dead,
+      { do: 'run', attempt: 2, alone: true, unended: false },
+    ],
+    [
+      'finishes one that a signal of its own ended',
+      [attempt(1, { signal: 11 })],
+      dead,
+      { do: 'finish', attempt: attempt(1).record, exit: { ...exit, rc: -11 } },
+    ],
+    [
       'goes past a number whose taker died before writing it',
       [attempt(1, { empty: true })],
       alive,
@@ -117,6 +136,8 @@ describe('chooseForJob()', () => {
     const attempts = [1, 2, 3].map((n) => attempt(n, { cause: 'died-alone' }))
     const choice = chooseForJob(job, { hasResult: false, attempts, ...dead })
     assert.deepEqual([choice.do, 'attempt' in choice && choice.attempt], ['abort', 4])
+    const orphaned = [...attempts.slice(0, 2), attempt(3, { signal: 15 })]
+    assert.equal(chooseForJob(job, { hasResult: false, attempts: orphaned, ...dead }).do, 'abort')
     assert.equal(chooseForJob({ ...job, timeMs: 2000 }, { hasResult: false, attempts: [], ...dead }, 1000).do, 'abort')
   })
 })

@@ -34,6 +34,18 @@ export const mutants: readonly Mutant[] = [
     'return attempt.exit',
   ),
   one(
+    'a TERM that a dead runner could not explain counts',
+    'spool/attempt.ts',
+    'if (exit === undefined || onRequest || !endingSignals.has(exit.rc)) return exit',
+    'if (exit === undefined || onRequest || endingSignals.size > 0) return exit',
+  ),
+  one(
+    'a job that cannot be read is taken for sent',
+    'queuer/serve.ts',
+    "jobs.push({ id, where: 'unknown', attempt: 0 })",
+    "jobs.push({ id, where: 'running', attempt: 0 })",
+  ),
+  one(
     "the scheduler's TERM is taken for the script's own end",
     'runner/attend-job.ts',
     "return this.#runner.stopping() === 'terminated' && exit?.rc !== 0",
