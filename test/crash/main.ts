@@ -3,7 +3,7 @@
  * [--side-by-side L]`: stops the programs at every point of every story, or at those chosen, and says which promises were broken.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { buildPreload, canTrace } from './build-preload.ts'
@@ -40,10 +40,20 @@ function line({ program, effects, transfers, seen, deaths, lost, unreached }: Fi
   return `  ${program.padEnd(10)} ${counted}; ${tried}${unreached === 0 ? '' : `, ${unreached} not reached`}`
 }
 
+const reports: Report[] = []
+// whatever ends this before its figures are complete, the last line says so
+let finished = false
+process.on('exit', (code) => {
+  if (finished) return
+  process.exitCode = code === 0 ? 1 : code
+  console.log(`NOT FINISHED: ended with ${process.exitCode} after ${reports.length} whole stories`)
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => process.exit(128 + constants.signals[signal]))
+
 const dir = mkdtempSync(join(tmpdir(), 'hpc-preload-'))
 const traced = canTrace()
 if (!traced) console.log('strace is not here: effects are not compared with what the system sees')
-const reports: Report[] = []
 const began = performance.now()
 const seconds = () => Math.round((performance.now() - began) / 1000)
 try {
@@ -83,4 +93,5 @@ console.log(`crash points       ${sum(({ deaths }) => deaths)}`)
 console.log(`answers lost       ${sum(({ lost }) => lost)}`)
 console.log(`not reached        ${sum(({ unreached }) => unreached)}`)
 console.log(`promises broken    ${wrong}`)
+finished = true
 process.exit(wrong === 0 ? 0 : 1)

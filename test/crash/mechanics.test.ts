@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { parseExitFile } from '../../contract/exit-file.ts'
 import { launcherText } from '../../contract/launcher.ts'
 import { startLauncher } from '../../system/process.ts'
+import { run } from '../support/world.ts'
 import { dyingLauncher, launcherEffects, tells } from './launcher-points.ts'
 import { countTrace } from './strace.ts'
 
@@ -106,4 +107,11 @@ test('dyingLauncher() dies at each effect of the launcher, and only the last lea
   } finally {
     rmSync(dir, { recursive: true })
   }
+})
+
+test('a crash run that ends before its figures are complete fails, and its last line says so', async () => {
+  const program = join(import.meta.dirname, 'main.ts')
+  const { code, stdout } = await run([process.execPath, '--import', 'tsx', program, '--story', 'none'])
+  assert.equal(code, 1)
+  assert.equal(stdout.trim().split('\n').at(-1), 'NOT FINISHED: ended with 1 after 0 whole stories')
 })

@@ -48,7 +48,10 @@ export async function runStory(story: Story, options: Options): Promise<Report> 
   const left = [...points]
   const play = async (stage: Stage) => {
     for (let point = left.shift(); point !== undefined; point = left.shift()) {
-      const outcome = await stage.play(point)
+      const outcome = await stage.play(point).catch((error: unknown) => {
+        const said = `it could not be told to its end: ${error instanceof Error ? error.stack : error}`
+        return { point, struck: undefined, passes: 0, broken: [said] }
+      })
       outcomes.push(outcome)
       onOutcome?.(outcome, outcomes.length, points.length)
     }
