@@ -8,6 +8,7 @@ import { hasEnded } from '../spool/end-file.ts'
 import { finishWithout } from '../spool/finish.ts'
 import { isoTime } from '../system/clock.ts'
 import { putDone } from './audit.ts'
+import { dropUnpublished } from './clean.ts'
 import type { Queuer } from './queuer.ts'
 
 type Cancel = Extract<Request, { type: 'cancel' }>
@@ -28,7 +29,10 @@ export function cancelJob(queuer: Queuer, request: Cancel): How {
   const { files, spool } = queuer
   const control = spool.control(request.id)
   const job = files.readJson<JobRecord>(control.record)
-  if (job === undefined) return 'absent'
+  if (job === undefined) {
+    dropUnpublished(queuer, request.id)
+    return 'absent'
+  }
   if (readResult(files, control) !== undefined) return 'finished'
   const last = readAttempts(files, control).at(-1)
   if (!isOver(queuer, request.id, last) || last?.exit !== undefined) {

@@ -46,6 +46,16 @@ export function cleanJob(queuer: Queuer, gateway: string, id: string, key: strin
   if (keepMs === 0) discard(queuer, target)
 }
 
+/** The work folder of a job that is not published: whoever was to publish it died after that step, and nobody will again. */
+export function dropUnpublished(queuer: Queuer, id: string): void {
+  const { files, spool } = queuer
+  const target = join(spool.trash, `${id}.${queuer.uuid().slice(0, 8)}`)
+  const dir = spool.workDir(id, 1)
+  if (!files.exists(dir)) return
+  moveInto(queuer, dir, target, basename(dir))
+  discard(queuer, target)
+}
+
 /** What lies in the trash is out of everybody's way: that it cannot be removed now is no reason to stop. */
 function discard(queuer: Queuer, path: string): void {
   try {

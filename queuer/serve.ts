@@ -159,8 +159,11 @@ class Conversation {
       }
       case 'cancel': {
         this.#newest()
-        const how = this.#ofJob(request.id, 'requested' as const, () => cancelJob(queuer, request))
-        if (how === 'absent') this.#receiver.forget(request.id)
+        const how = this.#ofJob(request.id, 'requested' as const, () => {
+          const ended = cancelJob(queuer, request)
+          if (ended === 'absent') this.#receiver.forget(request.id)
+          return ended
+        })
         return this.#send({ type: 'cancelling', id: request.id, how })
       }
       case 'ask':

@@ -45,7 +45,8 @@ export async function cancel(
   const answer = session.answer('cancelling', request.id)
   await session.send({ type: 'cancel', id: request.id, cause: 'cancelled', why: 'The job was cancelled on request' })
   const { how } = await answer
-  if (request.unsure !== true) return
+  // where nobody knows whether it is there, `requested` may also mean that it could not be looked at: the next pass asks again
+  if (request.unsure !== true || how === 'requested') return
   if (how !== 'absent') report.published.push(request.id)
   else {
     endCancelledHere(gateway, work.lock, request, { message: 'The job was cancelled before it was sent', told: true })

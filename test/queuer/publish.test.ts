@@ -297,6 +297,15 @@ describe('cancelJob()', () => {
     await site.end()
   })
 
+  test('HB-31: of a job whose publication stopped in the middle nothing is left', async () => {
+    const site = new Site()
+    const [job, other] = [site.record(), await site.publish()]
+    site.files.move(join(site.staged(job, { in: 'x' }), 'job'), site.spool.workDir(job.id, 1))
+    assert.equal(cancel(site, job), 'absent')
+    assert.deepEqual([names(site.spool.jobs), names(site.spool.trash)], [[other.id], []])
+    await site.end()
+  })
+
   test('promise 1: cancelling, stopped at any change and called again, ends in one result', async () => {
     for (let crashAt = 1; ; crashAt++) {
       const crashing = new CrashingOs()
