@@ -1,6 +1,6 @@
 /** What comes of itself while a storm lasts: machines that crash, a site without power, clocks that jump, full disks, a scratch cleaner. */
 import { posix } from 'node:path'
-import { loseCache, losePower, losePowerInOrder } from './durable.ts'
+import { loseCache, losePower, losePowerInOrder, writebackMs } from './durable.ts'
 import type { Machine } from './machine.ts'
 import type { FolderNode, Node } from './nodes.ts'
 import { hourMs, minuteMs } from './plan.ts'
@@ -89,16 +89,27 @@ function crashSite(world: World, site: SimulatedSite): void {
   for (const node of site.nodes) site.cluster.nodeIsDown(node)
   const top = world.disk.top(site.volume)
   losePowerInOrder(top.volume, top, world.chance)
+  const isLost = lostStarts(world, site)
   for (const run of world.runs) {
-    const attempt = run.exitFile.replace(/\.rc$/, '')
-    if (!run.told && run.exitFile.startsWith(`${site.workspace}/`) && run.endMs === world.kernel.now)
-      run.forgotten = world.disk.text(attempt) === undefined
+    const { token, exitFile, endMs = 0, told } = run
+    if (!told && endMs >= world.kernel.now - writebackMs && isLost(token, exitFile)) run.forgotten = true
   }
   forgetLostExits(world, site)
 }
 
-/** What a script told and no disk has, it has not told. */
+/** Of a start whose record no disk has, of a job that has not ended, nobody can know. */
+function lostStarts({ disk, jobs }: World, site: SimulatedSite): (job: string, exitFile: string) => boolean {
+  const ended = new Set(jobs.filter(({ finished }) => finished > 0).map(({ planned }) => planned.job.name))
+  return (job, exitFile) => {
+    if (!exitFile.startsWith(`${site.workspace}/`) || ended.has(job) || site.hasResult(exitFile)) return false
+    return disk.text(exitFile.replace(/\.rc$/, ''))?.endsWith('}\n') !== true
+  }
+}
+
+/** What a script told and no disk has, it has not told; and a start that was only written down was none when that is gone. */
 function forgetLostExits(world: World, site: SimulatedSite): void {
+  const isLost = lostStarts(world, site)
+  for (const [exitFile, { job }] of world.attempts) if (isLost(job, exitFile)) world.attempts.delete(exitFile)
   for (const run of world.runs) {
     if (!run.told || !run.exitFile.startsWith(`${site.workspace}/`)) continue
     if (world.disk.text(run.exitFile)?.endsWith('\nend\n') === true || site.hasResult(run.exitFile)) continue

@@ -28,7 +28,7 @@ export interface Volume {
 }
 
 /** So long after a change it has reached the disk by itself, as kernels do by default. */
-const writebackMs = 30_000
+export const writebackMs = 30_000
 
 export function note(volume: Volume, change: Change): void {
   const nowMs = volume.nowMs()
