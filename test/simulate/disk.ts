@@ -1,7 +1,7 @@
 /** File systems in memory: inodes, names and descriptors, and what of them has reached the disk (`durable.ts`). Knows no processes. */
 import { constants } from 'node:fs'
 import { posix } from 'node:path'
-import { type Change, note, syncFile, syncFolder, type Volume } from './durable.ts'
+import { type Change, note, syncFile, syncFolder, type Volume, writeBackFile } from './durable.ts'
 import type { Common, FileNode, FolderNode, LinkNode, Node } from './nodes.ts'
 
 const nothing = Buffer.alloc(0)
@@ -169,6 +169,7 @@ export class Disk {
 
   truncate(node: FileNode, size: number, writer = ''): void {
     if (size === node.size) return
+    writeBackFile(node)
     const data = Buffer.alloc(size)
     node.data.copy(data, 0, 0, Math.min(size, node.size))
     node.data = data
@@ -192,6 +193,7 @@ export class Disk {
     if (node.kind !== 'file') throw osError('EBADF', 'write', open.path)
     const at = open.append ? node.size : (position ?? open.position)
     const end = at + bytes.length
+    writeBackFile(node)
     if (end > node.size) this.#room(node.volume, 'write', open.path)
     if (node.shared || end > node.data.length) {
       const grown = Buffer.alloc(end > node.data.length ? Math.max(end, node.size * 2) : node.data.length)

@@ -50,6 +50,11 @@ function apply({ from, to }: Change): void {
   places.set(to.node, to)
 }
 
+/** Before it is written anew: what has been dirty for so long is on disk. */
+export function writeBackFile(node: FileNode): void {
+  if (node.dirtyMs !== undefined && node.volume.nowMs() - node.dirtyMs >= writebackMs) settle(node)
+}
+
 function writeBack(volume: Volume): void {
   const { pending } = volume
   const old = volume.nowMs() - writebackMs
@@ -145,14 +150,16 @@ export function loseCache(top: FolderNode, writer: string, chance: Chance): void
 function loseSince(node: FileNode, cutMs: number, chance: Chance): void {
   if (node.dirtyMs === undefined) return
   if (node.writtenMs <= cutMs) settle(node)
-  else loseContent(node, chance)
+  else loseContent(node, chance, true)
 }
 
-function loseContent(node: FileNode, chance: Chance): void {
+/** `inOrder`: what was written last is lost for certain, as something older may be. */
+function loseContent(node: FileNode, chance: Chance, inOrder = false): void {
   if (node.dirtyMs === undefined) return
   if (node.volume.nowMs() - node.dirtyMs < writebackMs) {
-    const how = chance.pick(['old', 'part', 'zeros', 'all'] as const)
-    const cut = how === 'all' ? node.size : chance.between(0, node.size)
+    const how = chance.pick(inOrder ? (['old', 'part', 'zeros'] as const) : (['old', 'part', 'zeros', 'all'] as const))
+    const most = inOrder ? Math.max(0, node.size - 1) : node.size
+    const cut = how === 'all' ? node.size : chance.between(0, most)
     if (how === 'old') Object.assign(node, node.kept)
     else {
       const data = Buffer.alloc(how === 'part' ? cut : node.size)
