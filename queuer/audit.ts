@@ -36,12 +36,14 @@ function isAlive(queuer: Queuer, last: Attempt | undefined): boolean {
   return !hasEnded(queuer.files, queuer.spool.lane(laneOfRunner(last.record.runner)), last.record.runner)
 }
 
-/** Puts a job with a result among the done ones; safe to repeat. */
+/** Puts a job with a result among the done ones, and takes its key from whoever died with it; safe to repeat. */
 export function putDone(queuer: Queuer, job: JobRecord): void {
   const { files, spool } = queuer
   files.makeFolder(spool.done(job.gateway))
   files.createExclusive(join(spool.done(job.gateway), job.key), '')
   files.remove(join(spool.queue(job.lane), job.key))
+  // a runner that lives, and is about to hand it over, finds that done
+  for (const runner of files.list(spool.runnings)) files.remove(join(spool.running(runner), job.key))
 }
 
 export async function locate(queuer: Queuer, id: string, held?: ReadonlySet<string>): Promise<Located> {

@@ -210,6 +210,18 @@ describe('locate()', () => {
     assert.deepEqual([where, again, waiting, done], ['repaired', 'done', 0, 1])
   })
 
+  test('HB-31: the key of a job with a result goes from the runner that died before it handed it over', async () => {
+    const site = new Site()
+    const job = await site.publish()
+    site.files.makeFolder(site.spool.running(dead))
+    site.files.move(join(site.spool.queue(job.lane), job.key), join(site.spool.running(dead), job.key))
+    site.files.makeFolder(site.spool.control(job.id).result)
+    site.files.createExclusive(site.spool.control(job.id).resultRecord, JSON.stringify({ nonce: 'n', attempt: 1 }))
+    assert.equal((await locate(site.queuer, job.id)).where, 'repaired')
+    assert.deepEqual([site.done().length, names(site.spool.running(dead))], [1, []])
+    await site.end()
+  })
+
   test('section 5: an attempt in a runner nobody knows to be dead is running, with or without its key', async () => {
     const { where, again, waiting, done } = await lost((site, job) => {
       site.files.createExclusive(site.lane.runner(dead), '{}')
