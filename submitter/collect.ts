@@ -9,6 +9,7 @@ import { finishUnsent } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { giveToOwner } from './give-to-owner.ts'
 import { appendEvents, deliveryBegan } from './journal.ts'
+import type { Lock } from './lock.ts'
 import { JobReceiver } from './receive-job.ts'
 import { destinationsOf, release } from './reservations.ts'
 import type { Session } from './session.ts'
@@ -93,8 +94,9 @@ export async function collect(
         report.delivered.push({ name, status: block.status, message: block.message })
         await clean(id, key, keepMsFor(gateway, block.status, receiver))
       } catch (error) {
-        work.lock.check()
-        receiver.discard()
+        const lost = whyLost(work.lock)
+        receiver.discard(lost === undefined)
+        if (lost !== undefined) throw lost.error
         return failed(describeError(error))
       }
     })
@@ -103,11 +105,21 @@ export async function collect(
     // each is forgotten when it is done: the streams of a thousand jobs are not kept side by side
     for (let step = collecting.shift(); step !== undefined; step = collecting.shift()) await step()
   } finally {
-    for (const receiver of session.collectors.values()) receiver.discard()
+    const isLocked = whyLost(work.lock) === undefined
+    for (const receiver of session.collectors.values()) receiver.discard(isLocked)
     session.collectors.clear()
     undelivered.save()
   }
   await Promise.all(cleaning)
+}
+
+function whyLost(lock: Lock): { readonly error: unknown } | undefined {
+  try {
+    lock.check()
+    return undefined
+  } catch (error) {
+    return { error }
+  }
 }
 
 /** A finished job without its `.submitted`: delivered before and only not cleaned, or its file was taken away; then it is kept a while. */

@@ -40,6 +40,8 @@ export interface Received {
   readonly inside: string
   /** Of a file: which one was written and verified. */
   inode?: number
+  /** What this pass made under the temporary name. */
+  made?: number
 }
 
 export class JobReceiver implements Collector {
@@ -107,8 +109,10 @@ export class JobReceiver implements Collector {
     const temporary = join(folder, `.${this.#hpc.id}.${index}`)
     removeGuarded(this.#gateway, this.#hpc.owner, temporary)
     let inside = temporary
+    let made: number | undefined
     if (output.kind === 'folder') {
       files.makeFolder(temporary)
+      made = files.stat(temporary)?.ino
       if (guarded) {
         const fd = holdOwnFolder(this.#gateway, temporary)
         this.#held.push(fd)
@@ -116,7 +120,7 @@ export class JobReceiver implements Collector {
       }
     }
     const destination = join(folder, basename(target.path))
-    this.outputs.push({ output, temporary, destination, folder, inside })
+    this.outputs.push({ output, temporary, destination, folder, inside, ...(made === undefined ? {} : { made }) })
     for (const { path } of output.folders) files.makeFolder(join(inside, safeRelative(path)))
     for (const entry of output.files) {
       const path = entry.path === '' ? temporary : join(inside, safeRelative(entry.path))
@@ -153,6 +157,8 @@ export class JobReceiver implements Collector {
       const digest = wanted.entry.size < worthAThreadBytes ? undefined : this.#gateway.files.startDigest(fd)
       receiving = { fd, hash: createHash('sha256'), digest, entry: wanted.entry, size: 0, reached: 0 }
       this.#open.set(file, receiving)
+      const begun = this.#outputAt(wanted.path)
+      if (begun !== undefined) begun.made = os.fstatSync(fd).ino
     }
     if (offset !== receiving.size)
       throw new Error(`a piece of ${quoted(file)} came at ${offset} instead of ${receiving.size}`)
@@ -171,6 +177,10 @@ export class JobReceiver implements Collector {
     }
     const work = this.#verifyLarge(file, receiving, digest).finally(() => this.#digesting.delete(work))
     this.#digesting.add(work)
+  }
+
+  #outputAt(path: string | undefined): Received | undefined {
+    return this.outputs.find(({ temporary }) => temporary === path)
   }
 
   async #verifyLarge(file: string, receiving: Receiving, digest: FileDigest): Promise<void> {
@@ -194,8 +204,7 @@ export class JobReceiver implements Collector {
         )
       }
       os.fsyncSync(fd)
-      const path = this.#wanted.get(file)?.path
-      const written = this.outputs.find(({ temporary }) => temporary === path)
+      const written = this.#outputAt(this.#wanted.get(file)?.path)
       if (written !== undefined) written.inode = os.fstatSync(fd).ino
     } finally {
       os.closeSync(fd)
@@ -253,15 +262,16 @@ export class JobReceiver implements Collector {
     return streamText(head, tail, Math.max(0, whole - head.length - (tail?.length ?? 0)))
   }
 
-  /** Takes away what lies beside the destinations. */
-  discard(): void {
+  /** Takes away what lies beside the destinations; without the lock only what this pass has made, as another may write there by now. */
+  discard(locked = true): void {
     for (const { fd, digest } of this.#open.values()) {
       digest?.stop()
       this.#gateway.files.os.closeSync(fd)
     }
     this.#open.clear()
-    for (const { temporary } of this.outputs) {
+    for (const { temporary, made } of this.outputs) {
       try {
+        if (!locked && (made === undefined || this.#gateway.files.stat(temporary)?.ino !== made)) continue
         removeGuarded(this.#gateway, this.#hpc.owner, temporary)
       } catch (error) {
         this.#gateway.log.warn(`cannot remove ${temporary}: ${String(error)}`)

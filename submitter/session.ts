@@ -20,7 +20,7 @@ export interface Collector {
   result(answer: AnswerOf<'result'>): void
   piece(answer: AnswerOf<'piece'>, body: Uint8Array): void
   /** Nothing more will come: what has come is thrown away. */
-  discard(): void
+  discard(locked?: boolean): void
 }
 
 export class Session {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { readDescription } from '../../contract/read-description.ts'
 import { makeJobId, makeKey } from '../../contract/spool.ts'
+import type { ResultRecord } from '../../contract/spool-records.ts'
 import { collect } from '../../submitter/collect.ts'
+import { JobReceiver } from '../../submitter/receive-job.ts'
 import { testGateway } from '../support/gateway.ts'
 
 const here = await testGateway()
@@ -31,4 +36,29 @@ test('promise 9: a job that a site tells of under a name that leads elsewhere is
   assert.deepEqual(asked, [])
   assert.equal(report.trouble.length, done.length)
   for (const text of report.trouble) assert.match(text, /the site tells of a job ".*" that is none of ours/)
+})
+
+test('promise 1: a pass that has lost its lock takes away what it has made beside a destination, and nothing of its successor', () => {
+  const { gateway, dir } = here
+  const path = join(dir, 'beside')
+  const reading = readDescription(Buffer.from(`script: x\noutput_map: {to: ${path}}\n`), 'x.job')
+  assert.ok(reading.ok)
+  const hpc = { id: 'x', name: 'x', gateway: 'g', owner: { uid: gateway.uid, gid: 0, mode: 0o644 }, history: [] }
+  const file = { path: '', size: 3, sha256: '', mode: 0o644 }
+  const outputs = [{ key: 'to', name: 'to', kind: 'file', files: [file], folders: [] }]
+  const result = { rc: 0, state: 'done', outputs, missing: [] } as unknown as ResultRecord
+  const received = () => {
+    const receiver = new JobReceiver(gateway, hpc, reading.description)
+    receiver.result({ result, publishedAt: '' })
+    receiver.piece({ file: 'to/', offset: 0, last: false }, Buffer.from('ab'))
+    assert.equal(receiver.fault, undefined)
+    return receiver
+  }
+  const left = () => readdirSync(dir).filter((name) => name.startsWith('.x.'))
+  const sleeper = received()
+  const successor = received()
+  sleeper.discard(false)
+  assert.equal(left().length, 1)
+  successor.discard(false)
+  assert.deepEqual(left(), [])
 })
