@@ -114,10 +114,14 @@ async function notYetPublished(
   for (const upload of uploads) {
     const { staged, record } = upload
     try {
-      if (!files.exists(spool.control(record.id).record)) {
+      const path = spool.control(record.id).record
+      if (!files.exists(path)) {
         left.push(upload)
         continue
       }
+      const there = files.readJson<JobRecord>(path)
+      if (there !== undefined && (there.gateway !== record.gateway || there.key !== record.key))
+        throw new Error(`its id ${record.id} is that of another job here`)
       await locate(queuer, record.id)
       files.removeTree(staged)
     } catch (error) {
