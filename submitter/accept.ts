@@ -54,7 +54,7 @@ export interface Accepted {
 /** Jobs are handed on in batches, and the folder is synced once for each. */
 const firstBatch = 8
 const largestBatch = 64
-const turnEvery = 8
+const turnEvery = 2
 /** New jobs of one pass: all of them are in memory until it ends. */
 const mostArrivals = 3_000
 
@@ -63,7 +63,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const known = readPending(gateway)
   const wake = wakeOf(desk, known)
   const listed = wake === undefined ? gateway.files.list(gateway.config.dropbox) : undefined
-  const names = listed === undefined ? namesFor(gateway, wake) : sortNames(listed)
+  const names = wake === undefined ? sortNames(listed ?? []) : namesFor(gateway, wake)
   const result: Accepted & { accepted: number; refused: number } = {
     doubtful: [],
     cancels: [],

@@ -2,6 +2,7 @@
  * Accepted jobs on their way to their sites, handed on while others are still being accepted: what a site, its line and its queuer have
  * to do is done meanwhile. Nobody who accepts waits for a site; what is not fetched is sent by a later pass.
  */
+import { promised } from '../system/promised.ts'
 import type { Accepted } from './accept.ts'
 import type { JobToSend } from './accept-job.ts'
 
@@ -54,12 +55,4 @@ export class Arrivals {
     this.#change = promised()
     resolve()
   }
-}
-
-function promised<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => undefined
-  const promise = new Promise<T>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
 }

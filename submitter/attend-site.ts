@@ -16,7 +16,7 @@ import { Turns } from './turns.ts'
 /** Connections kept between passes by `watch`; a single tick opens its own. */
 export type Sessions = (site: Site) => Promise<Session> | undefined
 
-/** One site's share, under its lock; a failing site is remembered as failing, which is all that happens to its jobs. */
+/** One site's share, under its lock; `begun` is called when there is nothing more to do for it but wait; a failing site is remembered as failing, which is all that happens to its jobs. */
 export async function attendSite(
   gateway: Gateway,
   uuid: string,
@@ -25,6 +25,7 @@ export async function attendSite(
   asked: Promise<readonly Site[]>,
   busy: string[],
   sessions: Sessions,
+  begun: () => void,
 ): Promise<SiteReport | undefined> {
   return withLock(gateway, `site ${site.name}`, busy, async (lock) => {
     const state = readSiteState(gateway, site.name)
@@ -32,7 +33,8 @@ export async function attendSite(
     const rest = restMs(state, now)
     const line = new Line(gateway, site, state, sessions)
     // a site we have never seen is not entered before a job is accepted for it
-    if (rest === 0 && state.workspace !== undefined) line.begin()
+    if (rest === 0 && state.workspace !== undefined) line.begin(begun)
+    else begun()
     try {
       if (!(await asked).includes(site)) return undefined
       if (rest > 0) {
@@ -80,7 +82,7 @@ async function endUnsent(gateway: Gateway, lock: Lock, site: string, arrivals: A
 
 /** The session of one pass: one that is kept, or our own, which ends with the pass. */
 class Line {
-  readonly #open: () => Promise<Session>
+  readonly #open: (begun?: () => void) => Promise<Session>
   readonly #kept: () => Promise<Session> | undefined
   #session: Promise<Session> | undefined
   #opened: Session | undefined
@@ -88,14 +90,15 @@ class Line {
 
   constructor(gateway: Gateway, site: Site, state: SiteState, sessions: Sessions) {
     this.#kept = () => sessions(site)
-    this.#open = () => Session.open(gateway, site, state.workspace !== undefined)
+    this.#open = (begun) => Session.open(gateway, site, state.workspace !== undefined, begun)
   }
 
-  begin(): Promise<Session> {
+  begin(begun?: () => void): Promise<Session> {
     if (this.#session === undefined) {
       const kept = this.#kept()
       this.#own = kept === undefined
-      this.#session = kept ?? this.#open()
+      if (kept !== undefined) begun?.()
+      this.#session = kept ?? this.#open(begun)
       const note = (session: Session) => {
         this.#opened = session
       }

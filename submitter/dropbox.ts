@@ -45,9 +45,8 @@ export interface Wake {
   readonly news: boolean
 }
 
-/** The names a pass looks at: all there are, or, woken, those it was woken for, each looked up for itself. */
-export function namesFor(gateway: Gateway, wake: Wake | undefined): Names {
-  if (wake === undefined) return sortNames(gateway.files.list(gateway.config.dropbox))
+/** The names a pass was woken for, each looked up for itself. */
+export function namesFor(gateway: Gateway, wake: Wake): Names {
   const there = (path: string) => gateway.files.exists(path)
   const paths = [...wake.names].flatMap((name) => Object.values(jobFile(gateway, name)))
   return sortNames(paths.filter(there).map((path) => basename(path)))

@@ -109,10 +109,10 @@ function makeTransport(site: Site): Transport {
   const settings = sshSettings(site)
   return {
     description: `ssh ${settings.host}`,
-    connect: async () => {
+    connect: async (begun) => {
       const { sshTransport } = await import('./transport/ssh.ts')
       loaded ??= sshTransport(settings, process.env, site.name)
-      return loaded.connect()
+      return loaded.connect(begun)
     },
   }
 }

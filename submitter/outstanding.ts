@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Site } from './config.ts'
-import { isSubmitted, type Wake } from './dropbox.ts'
+import { isSubmitted } from './dropbox.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 import { readWithdrawals } from './withdraw.ts'
@@ -21,10 +21,11 @@ function hasInFlight(gateway: Gateway): boolean {
   return gateway.files.list(gateway.config.dropbox).some(isSubmitted)
 }
 
-/** The sites this pass has to ask. */
-export function sitesToAsk(gateway: Gateway, wake?: Wake): Site[] {
+/** The sites this pass has to ask: all when something is in flight or was accepted just now; else, unless it was woken, those with a mark. */
+export function sitesToAsk(gateway: Gateway, inFlight: boolean, woken: boolean): Site[] {
   const all = Object.values(gateway.config.sites)
-  if (wake?.news === true || hasInFlight(gateway)) return all
+  if (inFlight || (readPending(gateway) ?? []).length > 0) return all
+  if (woken) return []
   return all.filter(
     ({ name }) => gateway.files.exists(markPath(gateway, name)) || readWithdrawals(gateway, name).length > 0,
   )

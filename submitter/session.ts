@@ -65,8 +65,9 @@ export class Session {
   }
 
   /** Connects, uploads the programs where they are missing, and starts the queuer. */
-  static async open(gateway: Gateway, site: Site, knowsWorkspace: boolean): Promise<Session> {
-    const connection = await gateway.transportFor(site).connect()
+  static async open(gateway: Gateway, site: Site, knowsWorkspace: boolean, begun?: () => void): Promise<Session> {
+    const connection = await gateway.transportFor(site).connect(begun)
+    begun?.()
     try {
       let started = await startInTime(gateway, connection, site)
       if (!started.ready && started.needs === 'programs') {

@@ -1,13 +1,15 @@
 /** One pass over the dropbox and all sites. A crash between any two lines loses nothing: the next pass reads the files and goes on. */
 import type { HpcError } from '../contract/errors.ts'
+import { promised } from '../system/promised.ts'
 import { remember } from '../system/remember.ts'
 import type { Accepted } from './accept.ts'
 import { Arrivals } from './arrivals.ts'
 import type { Sessions } from './attend-site.ts'
+import type { Site } from './config.ts'
 import { gatewayUuid, type Wake } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
+import { glance, nothingAccepted } from './glance.ts'
 import { waitForLock, withLock } from './lock.ts'
-import { isJobCertain, nothingAccepted, nothingToAccept } from './nothing-to-accept.ts'
 import { removedSites, sitesToAsk } from './outstanding.ts'
 import { confirmPublished } from './pending.ts'
 import type { SiteReport } from './site-pass.ts'
@@ -24,6 +26,7 @@ export interface TickReport {
 }
 
 const confirmPatienceMs = 10_000
+const headStartMs = 500
 
 /** With `wake` only what woke it is looked at in the dropbox: what no event told of is left to a pass without. */
 export async function tick(
@@ -34,10 +37,13 @@ export async function tick(
   const uuid = gatewayUuid(gateway)
   const busy: string[] = []
   const arrivals = new Arrivals()
-  const idle = nothingToAccept(gateway, wake)
+  const { idle, certain, inFlight } = glance(gateway, wake)
   // sites are attended from the first accepted job on, and get the others as they are accepted
-  const certain = !idle && isJobCertain(gateway, wake)
-  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, certain, wake)
+  const headStart = promised<void>()
+  const sitesNow = () => sitesToAsk(gateway, inFlight, wake !== undefined)
+  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, certain, sitesNow, headStart.resolve)
+  // accepting keeps the thread busy: a connection is dialled first, and has its round trips meanwhile
+  if (certain) await gateway.clock.within(headStartMs, headStart.promise)
   const accepted = await acceptAll(gateway, uuid, arrivals, busy, idle, wake).finally(() => attending)
   const removed = await attendRemovedSites(gateway, accepted, busy)
   const passes = await attending
@@ -121,14 +127,23 @@ async function attendSites(
   busy: string[],
   sessions: Sessions,
   certain: boolean,
-  wake: Wake | undefined,
+  sitesNow: () => Site[],
+  begun: () => void,
 ): Promise<PromiseSettledResult<SiteReport | undefined>[]> {
-  const asked = arrivals.begun.then(() => sitesToAsk(gateway, wake))
+  const asked = arrivals.begun.then(sitesNow)
   // a site whose turn fails before it is known whether it is asked does not await it
   asked.catch(() => undefined)
   // when a job is certain to come, connecting need not wait for it
   const sites = certain ? Object.values(gateway.config.sites) : await asked
   if (sites.length === 0) return []
   const { attendSite } = await import('./attend-site.ts')
-  return Promise.allSettled(sites.map((site) => attendSite(gateway, uuid, site, arrivals, asked, busy, sessions)))
+  const each = sites.map((site) => {
+    const own = promised<void>()
+    const attended = attendSite(gateway, uuid, site, arrivals, asked, busy, sessions, own.resolve)
+    const over = () => own.resolve()
+    attended.then(over, over)
+    return { attended, begun: own.promise }
+  })
+  void Promise.all(each.map((one) => one.begun)).then(() => begun())
+  return Promise.allSettled(each.map(({ attended }) => attended))
 }

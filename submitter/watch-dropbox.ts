@@ -20,8 +20,14 @@ function wakes(name: string): string | undefined {
   return /^([^.].*)\.job(?:\.cancel|\.finished)?$/s.exec(name)?.[1]
 }
 
-/** `onChange` gets the base name of what came or went. */
-export async function watchDropbox(gateway: Gateway, onChange: (name: string) => void): Promise<DropboxWatch> {
+/**
+ * `onChange` gets the base name of what came or went, or undefined when all names are to be looked at: in a small folder always, as a
+ * listing costs nothing there, and chokidar tells of a burst that something came rather than of each name.
+ */
+export async function watchDropbox(
+  gateway: Gateway,
+  onChange: (name: string | undefined) => void,
+): Promise<DropboxWatch> {
   const { dropbox } = gateway.config
   const sizeNow = () => gateway.files.list(dropbox).length
   const onName = (name: string) => {
@@ -46,7 +52,7 @@ export async function watchDropbox(gateway: Gateway, onChange: (name: string) =>
   })
   let current: DropboxWatch = watcher
   watcher.on('all', (event, path) => {
-    onName(path.slice(path.lastIndexOf('/') + 1))
+    if (wakes(path.slice(path.lastIndexOf('/') + 1)) !== undefined) onChange(undefined)
     if (event !== 'add' || current !== watcher) return
     size += 1
     if (size > largeFolder) size = sizeNow()
@@ -55,6 +61,8 @@ export async function watchDropbox(gateway: Gateway, onChange: (name: string) =>
       // the new one sees before the old one is blind
       current = watchAsFolder(size)
       void watcher.close()
+      // what the old one had not told yet
+      onChange(undefined)
     } catch (error) {
       // no watches left to be had: the old one goes on, and the next new file tries again
       gateway.log.debug(`${dropbox} goes on being watched file by file: ${String(error)}`)

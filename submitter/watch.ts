@@ -36,7 +36,7 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   let wake: () => void = () => undefined
   const due = new Due(() => wake())
   const lookAtAll = () => due.all()
-  const lookAt = (name: string) => due.name(name)
+  const lookAt = (name: string | undefined) => (name === undefined ? due.all() : due.name(name))
   const sessions = new Sessions(
     () => gateway,
     () => due.news(),
@@ -108,6 +108,9 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
   }
 }
 
+/** One listing is cheaper than so many looks; and of so many at once the system may have forgotten some. */
+const mostNames = 1_000
+
 /** What the next pass has to look at: at first everything, then what came meanwhile. */
 class Due {
   readonly #wake: () => void
@@ -126,6 +129,7 @@ class Due {
 
   name(name: string): void {
     this.#names.add(name)
+    if (this.#names.size > mostNames) this.#everything = true
     this.#wake()
   }
 

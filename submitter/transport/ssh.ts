@@ -23,18 +23,18 @@ export function sshTransport(settings: SshSettings, environment: Environment, si
   const port = settings.port === undefined ? '' : `:${settings.port}`
   return {
     description: `ssh ${user}${host}${port}`,
-    async connect() {
+    async connect(begun) {
       const route = resolveRoute(settings, environment, site)
-      return sshConnection(await enterAll(route), route)
+      return sshConnection(await enterAll(route, undefined, begun), route)
     },
   }
 }
 
-async function enterAll(route: Route, peek?: Peek): Promise<readonly Entered[]> {
+async function enterAll(route: Route, peek?: Peek, begun?: () => void): Promise<readonly Entered[]> {
   const entered: Entered[] = []
   try {
     for (const hop of route.hops) {
-      entered.push(await enter(hop, route, entered.at(-1), peek, hop === route.hops.at(-1)))
+      entered.push(await enter(hop, route, entered.at(-1), peek, hop === route.hops.at(-1), begun))
     }
     return entered
   } catch (error) {
@@ -62,6 +62,7 @@ async function enter(
   through: Entered | undefined,
   peek: Peek | undefined,
   isTarget: boolean,
+  begun: () => void = () => undefined,
 ): Promise<Entered> {
   // Loaded here and not above: a pass without work must not pay for it. And before the wire is opened: what happens on it while nobody
   // listens would be missed, a server that hangs up at once for instance
@@ -71,7 +72,9 @@ async function enter(
   const guard = hostKeyGuard(hop.hostKey)
   for (;;) {
     const seenBefore = guard.seen
-    const wire = await openWire(hop, route.connectTimeoutMs, through)
+    const opening = openWire(hop, route.connectTimeoutMs, through)
+    begun()
+    const wire = await opening
     try {
       const quiet = (): void => {}
       const helper = new Helper('hpc-batch', { error: quiet, end: quiet, close: quiet })

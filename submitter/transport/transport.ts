@@ -25,5 +25,6 @@ export interface Transport {
   /** For messages: `local`, `ssh amp@hpc.example.edu:22`. */
   readonly description: string
   /** Throws HpcError: `denied` (host key or authentication: nothing a retry can mend), else `transient`. */
-  connect(): Promise<Connection>
+  /** `begun` is called when all that can be done here at once is done, and the other side is waited for. */
+  connect(begun?: () => void): Promise<Connection>
 }

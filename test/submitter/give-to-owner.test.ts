@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { accept } from '../../submitter/accept.ts'
 import type { Gateway } from '../../submitter/gateway.ts'
+import { glance } from '../../submitter/glance.ts'
 import { takeLock } from '../../submitter/lock.ts'
-import { nothingToAccept } from '../../submitter/nothing-to-accept.ts'
 import { Turns } from '../../submitter/turns.ts'
 import { Files } from '../../system/files.ts'
 import { type Os, realOs } from '../../system/os.ts'
@@ -49,10 +49,10 @@ test(
     const finished = join(dropbox, 'bad.job.finished')
     assert.equal(existsSync(finished), true, 'it was delivered')
     assert.equal(statSync(finished).uid, 0)
-    assert.equal(nothingToAccept(here.gateway), false, 'the next pass has that to do')
+    assert.equal(glance(here.gateway).idle, false, 'the next pass has that to do')
     await acceptWith(here.gateway)
     assert.equal(statSync(finished).uid, uid)
     assert.deepEqual(readdirSync(giving), [])
-    assert.equal(nothingToAccept(here.gateway), true)
+    assert.equal(glance(here.gateway).idle, true)
   },
 )
