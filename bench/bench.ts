@@ -7,5 +7,7 @@ export interface Bench {
   readonly turns: number
   /** Round-trip times that this machine can have. */
   readonly rtts: readonly number[]
+  /** The group was asked for by name: it may take its time. */
+  readonly named: boolean
   readonly say: (text: string) => void
 }

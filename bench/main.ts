@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- NAME…]`: ours, the peer and the limit, side by side in one run; a table here, all figures in bench/results/*.json.
- * What is missing on this machine (a peer, a way to have a distance) is said, and its rows are left out.
+ * `-- --docs` writes the latest of them into docs/performance.md, with a plot each. What is missing on this machine (a peer, a way to have a distance) is said, and its rows are left out.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -9,13 +9,16 @@ import type { Bench } from './bench.ts'
 import { type Row, tableOf } from './measure.ts'
 import { noDistance } from './network.ts'
 import { has, Place, pythonHas, root, versions } from './place.ts'
+import { writeReport } from './report.ts'
+import { counts } from './rows/counts.ts'
 import { drain } from './rows/drain.ts'
 import { grown } from './rows/grown.ts'
-import { counts, large } from './rows/large.ts'
+import { large } from './rows/large.ts'
 import { scale } from './rows/scale.ts'
 import { slurm } from './rows/slurm.ts'
 import { staging } from './rows/staging.ts'
 import { starting, watching } from './rows/starting.ts'
+import { whole } from './rows/whole.ts'
 
 const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   starting,
@@ -25,11 +28,17 @@ const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   drain,
   grown,
   staging,
+  whole,
   slurm,
   counts,
 }
 
-const wanted = process.argv.slice(2).filter((word) => !word.startsWith('-'))
+const words = process.argv.slice(2)
+if (words.includes('--docs')) {
+  writeReport(root, Object.keys(groups))
+  process.exit(0)
+}
+const wanted = words.filter((word) => !word.startsWith('-'))
 const unknown = wanted.filter((name) => !Object.hasOwn(groups, name))
 if (unknown.length > 0) {
   process.stderr.write(`bench: no such group: ${unknown.join(', ')}; there are ${Object.keys(groups).join(', ')}\n`)
@@ -55,7 +64,7 @@ say(
     .join(' · '),
 )
 
-const bench: Bench = { place, turns: 3, rtts: lacking === undefined ? [0, 20, 50] : [0], say }
+const bench: Bench = { place, turns: 3, rtts: lacking === undefined ? [0, 20, 50] : [0], named: wanted.length > 0, say }
 const results: Record<string, Row[]> = {}
 let failed = false
 for (const name of wanted.length > 0 ? wanted : Object.keys(groups)) {

@@ -60,19 +60,24 @@ export function ratioOfTimes(ours: Sample, peer: Sample): number {
   return peer.median / ours.median
 }
 
+/** Units of which more is better. */
+export function isRate(unit: string): boolean {
+  return unit.endsWith('/s')
+}
+
 export async function timed(act: () => Promise<unknown> | unknown): Promise<number> {
   const start = performance.now()
   await act()
   return performance.now() - start
 }
 
-function figure(value: number): string {
+export function figure(value: number): string {
   if (!Number.isFinite(value)) return '-'
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
   return value.toFixed(digits)
 }
 
-function spread(sample: Sample): string {
+export function spread(sample: Sample): string {
   return `${figure(sample.median)} (${figure(sample.low)}–${figure(sample.high)})`
 }
 

@@ -1,7 +1,7 @@
 /** A gateway and its site as an operator would set them up, driven through the built programs only. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sshd } from '../test/support/sshd.ts'
@@ -18,6 +18,8 @@ export interface SiteOptions {
   readonly held?: boolean
   /** By ssh to a real Slurm, with a workspace of its own there, in this lane. */
   readonly slurm?: SlurmSite
+  /** What starts the programs there, instead of this Node. */
+  readonly node?: string
 }
 
 export interface SlurmSite {
@@ -69,7 +71,7 @@ sites:
   here:
     transport: ${transport}
     scheduler: {type: ${slurm === undefined ? 'local' : 'slurm'}}
-    node: ${process.execPath}
+    node: ${options.node ?? process.execPath}
     hpc_env: {workspace: "${this.workspace}"}
     lanes: {default: {${lane.join(', ')}}}
 `,
@@ -177,6 +179,22 @@ sites:
     const path = join(this.dir, 'state', 'pending.json')
     if (!existsSync(path)) return 0
     return (JSON.parse(readFileSync(path, 'utf8')) as { jobs: unknown[] }).jobs.length
+  }
+
+  /**
+   * Whether all that was accepted from now on is known to be at the site, by one look at one file: listing thousands of names every two
+   * milliseconds would take the processor from those who are measured.
+   */
+  confirmation(): () => boolean {
+    const path = join(this.dir, 'state', 'pending.json')
+    const nobody = Buffer.byteLength('{"jobs":[]}\n')
+    const before = statSync(path).ino
+    let begun = false
+    return () => {
+      const { ino, size } = statSync(path)
+      begun ||= size > nobody
+      return begun && ino !== before && size === nobody
+    }
   }
 
   #heldRunners(): number[] {

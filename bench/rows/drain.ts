@@ -166,7 +166,7 @@ function byXargs(place: Place, width: number): Contestant {
     )
 }
 
-function byPython(place: Place): Contestant {
+export function byPython(place: Place): Contestant {
   return async () =>
     shell(`${python} ${join(import.meta.dirname, '..', 'peers', 'subprocess_loop.py')} "$1"`, scripts(place))
 }

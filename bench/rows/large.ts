@@ -167,38 +167,3 @@ async function cutOff(place: Place, turns: number): Promise<Row> {
     goal: 80 / mostAgain,
   }
 }
-
-/** What an operation costs in calls that reach the file system, counted once, outside of all timing. */
-export async function counts({ place, say }: Bench): Promise<Row[]> {
-  const { publish } = await import('./drain.ts')
-  const { cli, runnerProgram } = await import('../place.ts')
-  const jobs = 200
-  const count = (title: string, argv: readonly string[], prefixJobs: number) => {
-    const calls = 'fsync,fdatasync,rename,renameat2,openat,mkdir,rmdir,unlink,symlink,execve,clone,clone3,vfork'
-    const out = join(place.folder('strace'), 'counts')
-    const ran = spawnSync('strace', ['-c', '-f', '-e', `trace=${calls}`, '-o', out, ...argv], { stdio: 'ignore' })
-    if (ran.status !== 0) return say(`${title}: strace does not work here`)
-    const lines = spawnSync('cat', [out], { encoding: 'utf8' }).stdout.split('\n')
-    const found = lines.flatMap((line) => {
-      const words = line.trim().split(/\s+/)
-      const name = words.at(-1) ?? ''
-      return calls.split(',').includes(name) ? [`${name} ${(Number(words[3]) / prefixJobs).toFixed(1)}`] : []
-    })
-    say(`${title}: ${found.join(' · ')}`)
-  }
-  const site = new Site(place, { wire: await openWire(place, 0), held: true })
-  site.dropTrue(1)
-  await site.tick()
-  site.dropCopies(jobs)
-  count(
-    `calls per job, both ends of a pass with ${jobs} jobs`,
-    [process.execPath, cli, 'tick', '-c', site.configFile],
-    jobs,
-  )
-  await site.end()
-  const published = await publish(place, jobs)
-  const workspace = published.withSlots(1)()
-  const words = ['--workspace', workspace, '--lane', published.lane, '--nonce', '0123456789abcdef', '--native-id', '1']
-  count(`calls per job, draining ${jobs} jobs`, [process.execPath, runnerProgram, ...words], jobs)
-  return []
-}

@@ -59,7 +59,7 @@ async function openSite({ place }: Bench, cluster: Cluster, linger: string): Pro
 }
 
 /** From the drop to the last result. */
-async function endToEnd(site: Site, dropAll: () => void, count: number): Promise<number> {
+export async function endToEnd(site: Site, dropAll: () => void, count: number): Promise<number> {
   const before = site.names('.job.finished')
   site.pause()
   dropAll()
@@ -135,7 +135,33 @@ export async function slurm(bench: Bench): Promise<Row[]> {
       plain,
       'sbatch per job, empty',
     ),
+    await queriesADay(bench, cluster),
   ]
+}
+
+const countedTicks = 10
+
+/** What slurmctld is asked by a cron of one tick a minute while a job of ours runs there: its own count of such requests. */
+async function queriesADay({ place }: Bench, cluster: Cluster): Promise<Row> {
+  places += 1
+  const workspace = `/home/${cluster.login.user}/bench-${process.pid}-${places}`
+  place.atEnd(() => rmSync(workspace, { recursive: true, force: true }))
+  const site = new Site(place, { wire: await openWire(place, 0), slurm: { ...cluster, workspace, lane: gpuLane } })
+  site.template('long', '#!/bin/sh\nsleep 300\n')
+  site.drop('long', 'script: long\n')
+  await site.tick()
+  const asked = () => {
+    const text = spawnSync('sdiag', [], { encoding: 'utf8' }).stdout
+    const counts = [...text.matchAll(/REQUEST_JOB_(?:USER_)?INFO\s[^\n]*count:(\d+)/g)]
+    return counts.reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+  const before = asked()
+  for (let tick = 0; tick < countedTicks; tick++) await site.tick()
+  const ours = sampleOf([((asked() - before) / countedTicks) * 1_440])
+  await site.end()
+  spawnSync('scancel', ['-u', cluster.login.user])
+  const work = 'questions to slurmctld, one tick a minute, a job under way'
+  return row(work, 'a day', ours, sampleOf([1_440]), "hpc_batch's way: one squeue a pass", 1)
 }
 
 function isFree(user: string, partition?: string): boolean {

@@ -100,9 +100,10 @@ export function stage(site: Site, count: number): Contestant {
     site.pause()
     site.dropCopies(count)
     const before = site.queued()
+    const confirmed = site.confirmation()
     const ms = await timed(async () => {
       site.resume()
-      await until('the jobs to be there', () => site.queued() === before + count && site.pending() === 0)
+      await until('the jobs to be there', () => confirmed() && site.queued() === before + count)
     })
     return ms / count
   }

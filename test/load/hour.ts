@@ -118,7 +118,8 @@ sites:
       await until(`the results of drop ${round}`, () => names.every(settled), 120_000)
       await sleep(Math.max(0, secondsPerDrop * 1000 - (sampler.nowMs - fromMs)))
       if ((round + 1) % warm === 0) console.log(`after ${round + 1} drops: ${JSON.stringify(levels(fromMs))}`)
-      if (round + 1 === warm) first = { levels: levels(fromMs), channels: sshd.sessions().length, temporaries: temporaries() }
+      if (round + 1 === warm)
+        first = { levels: levels(fromMs), channels: sshd.sessions().length, temporaries: temporaries() }
     }
     if (first === undefined) throw new Error('at least three drops are needed')
     const last = { levels: levels(fromMs), channels: sshd.sessions().length, temporaries: temporaries() }
