@@ -17,6 +17,9 @@ import type { SiteReport, SiteWork } from './site-pass.ts'
 import { readSubmitted } from './submitted-file.ts'
 import { Undelivered } from './undelivered.ts'
 
+/** So many are on their way: enough to fill a distance, and what they hold stays small. */
+const mostAtOnce = 256
+
 /** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
 export async function collect(
   gateway: Gateway,
@@ -32,76 +35,77 @@ export async function collect(
     await session.send({ type: 'clean', id, key, keepMs: gateway.options.noCleanup ? -1 : keepMs })
   }
   const collecting: (() => Promise<void>)[] = []
-  for (const { id, key, name } of seen.done) {
-    if (idOfKey(key) !== id || name.includes('/') || name.includes('\0')) {
-      report.trouble.push(`the site tells of a job ${quoted(name)} that is none of ours`)
-      continue
-    }
-    const submitted = readSubmitted(gateway, name)
-    if (submitted === undefined || submitted === 'raw' || submitted.hpc.id !== id) {
-      await forget(gateway, id, key, name, clean, report)
-      continue
-    }
-    const reading = readDescription(submitted.original, `${name}.job`)
-    const giveUp = async (why: string) => {
-      const until = new Date(gateway.clock.now() + gateway.config.keepFailedMs).toISOString().slice(0, 10)
-      const message = `The job ran, but ${why}; what it computed is kept at site "${work.site.name}" until ${until}, under job id ${id}`
-      finishUnsent(gateway, work.lock, submitted.original, submitted.hpc, 'aborted', message)
-      if (reading.ok) release(gateway, id, destinationsOf(reading.description))
-      appendEvents(gateway, [{ event: 'aborted', id, name, note: message }])
-      await clean(id, key, gateway.config.keepFailedMs)
-    }
-    if (!reading.ok) {
-      await giveUp('its description cannot be read back')
-      continue
-    }
-    const receiver = new JobReceiver(gateway, submitted.hpc, reading.description)
-    const failed = async (why: string) => {
-      const expiryMs = reading.description.expiryMs ?? gateway.config.expiryMs
-      const over = undelivered.failed(id, why, gateway.clock.uptime(), expiryMs)
-      if (over && submitted.hpc.delivery_began === undefined) {
-        await giveUp(`its result could not be delivered until its expiry ran out: ${why}`)
-        return
-      }
-      report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
-      report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
-    }
-    const obstacle = undelivered.obstacle(id, receiver, gateway.clock.uptime())
-    if (obstacle !== undefined) {
-      await failed(obstacle)
-      continue
-    }
-    session.collectors.set(id, receiver)
-    const answer = session.answer(['collected', 'uncollected'], id)
-    await session.send({ type: 'collect', id, key })
-    collecting.push(async () => {
-      const said = await answer
-      session.collectors.delete(id)
-      await receiver.settled()
-      const why =
-        said.type === 'uncollected'
-          ? said.why
-          : receiver.isWhole()
-            ? undefined
-            : (receiver.fault ?? 'it did not arrive whole')
-      if (why !== undefined) {
-        receiver.discard()
-        return failed(why)
-      }
-      try {
-        const block = deliver(gateway, work.lock, submitted, receiver)
-        receiver.letGo()
-        report.delivered.push({ name, status: block.status, message: block.message })
-        await clean(id, key, keepMsFor(gateway, block.status, receiver))
-      } catch (error) {
-        const lost = whyLost(work.lock)
-        receiver.discard(lost === undefined)
-        if (lost !== undefined) throw lost.error
-        return failed(describeError(error))
-      }
-    })
-  }
   try {
+    for (const { id, key, name } of seen.done) {
+      if (idOfKey(key) !== id || name.includes('/') || name.includes('\0')) {
+        report.trouble.push(`the site tells of a job ${quoted(name)} that is none of ours`)
+        continue
+      }
+      const submitted = readSubmitted(gateway, name)
+      if (submitted === undefined || submitted === 'raw' || submitted.hpc.id !== id) {
+        await forget(gateway, id, key, name, clean, report)
+        continue
+      }
+      const reading = readDescription(submitted.original, `${name}.job`)
+      const giveUp = async (why: string) => {
+        const until = new Date(gateway.clock.now() + gateway.config.keepFailedMs).toISOString().slice(0, 10)
+        const message = `The job ran, but ${why}; what it computed is kept at site "${work.site.name}" until ${until}, under job id ${id}`
+        finishUnsent(gateway, work.lock, submitted.original, submitted.hpc, 'aborted', message)
+        if (reading.ok) release(gateway, id, destinationsOf(reading.description))
+        appendEvents(gateway, [{ event: 'aborted', id, name, note: message }])
+        await clean(id, key, gateway.config.keepFailedMs)
+      }
+      if (!reading.ok) {
+        await giveUp('its description cannot be read back')
+        continue
+      }
+      const receiver = new JobReceiver(gateway, submitted.hpc, reading.description)
+      const failed = async (why: string) => {
+        const expiryMs = reading.description.expiryMs ?? gateway.config.expiryMs
+        const over = undelivered.failed(id, why, gateway.clock.uptime(), expiryMs)
+        if (over && submitted.hpc.delivery_began === undefined) {
+          await giveUp(`its result could not be delivered until its expiry ran out: ${why}`)
+          return
+        }
+        report.waiting.push({ name, why: `its result cannot be delivered yet: ${why}` })
+        report.trouble.push(`the result of "${name}.job" cannot be delivered yet: ${why}`)
+      }
+      const obstacle = undelivered.obstacle(id, receiver, gateway.clock.uptime())
+      if (obstacle !== undefined) {
+        await failed(obstacle)
+        continue
+      }
+      session.collectors.set(id, receiver)
+      const answer = session.answer(['collected', 'uncollected'], id)
+      await session.send({ type: 'collect', id, key })
+      collecting.push(async () => {
+        const said = await answer
+        session.collectors.delete(id)
+        await receiver.settled()
+        const why =
+          said.type === 'uncollected'
+            ? said.why
+            : receiver.isWhole()
+              ? undefined
+              : (receiver.fault ?? 'it did not arrive whole')
+        if (why !== undefined) {
+          receiver.discard()
+          return failed(why)
+        }
+        try {
+          const block = deliver(gateway, work.lock, submitted, receiver)
+          receiver.letGo()
+          report.delivered.push({ name, status: block.status, message: block.message })
+          await clean(id, key, keepMsFor(gateway, block.status, receiver))
+        } catch (error) {
+          const lost = whyLost(work.lock)
+          receiver.discard(lost === undefined)
+          if (lost !== undefined) throw lost.error
+          return failed(describeError(error))
+        }
+      })
+      if (collecting.length > mostAtOnce) await collecting.shift()?.()
+    }
     // each is forgotten when it is done: the streams of a thousand jobs are not kept side by side
     for (let step = collecting.shift(); step !== undefined; step = collecting.shift()) await step()
   } finally {
