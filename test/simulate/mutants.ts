@@ -27,12 +27,21 @@ export const mutants: readonly Mutant[] = [
     "return interruptions.has(attempt.end?.cause ?? '') ? undefined : attempt.exit",
     'return undefined',
   ),
-  one(
-    "what a script says of our signal is taken for its work's end",
-    'spool/attempt.ts',
-    "return interruptions.has(attempt.end?.cause ?? '') ? undefined : attempt.exit",
-    'return attempt.exit',
-  ),
+  {
+    name: "what a script says of our signal is taken for its work's end",
+    changes: [
+      {
+        file: 'spool/attempt.ts',
+        from: "return interruptions.has(attempt.end?.cause ?? '') ? undefined : attempt.exit",
+        to: 'return attempt.exit',
+      },
+      {
+        file: 'spool/attempt.ts',
+        from: 'if (exit === undefined || onRequest || !endingSignals.has(exit.rc)) return exit',
+        to: 'if (exit === undefined || onRequest || endingSignals.size > 0) return exit',
+      },
+    ],
+  },
   one(
     'a TERM that a dead runner could not explain counts',
     'spool/attempt.ts',
@@ -120,8 +129,8 @@ export const mutants: readonly Mutant[] = [
   one(
     'names are taken before they are written down',
     'submitter/accept.ts',
-    'writePending(gateway, oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))]))',
-    'void arrivals',
+    'writePending(gateway, written)',
+    'void written',
   ),
   {
     name: 'a lock is stolen from a sleeper, who does not look before he goes on',
