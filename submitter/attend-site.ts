@@ -43,8 +43,7 @@ export async function attendSite(
           `Not asking site "${site.name}" for ${Math.ceil(rest / 1000)} s: ${state.trouble}`,
         )
       }
-      const { ids: audit, whole: auditWhole, strays } = planAudit(gateway, site, state, now)
-      const work = { site, lock, uuid, arrivals, state, audit, auditWhole, strays }
+      const work = { site, lock, uuid, arrivals, state, audit: planAudit(gateway, site, state, now) }
       markAsked(gateway, site.name)
       const report = await passOver(gateway, work, await line.begin())
       giveUpLost(gateway, lock, report)

@@ -24,26 +24,35 @@ export interface Audit {
   readonly ids: readonly string[]
   /** `.submitted` files that are not ours: to be treated as `.job` files of their owners. */
   readonly strays: readonly string[]
-  /** Whether these are all; else only those that were denied before. */
+  /** Whether with these all have been asked for; else the rest is for later passes, or it is not yet time. */
   readonly whole: boolean
+  /** The name after which the next pass goes on. */
+  readonly next?: string
 }
 
-/** What is to be asked for now: everything when it is time, else what the site has denied once. */
-export function planAudit(gateway: Gateway, site: Site, state: SiteState, now: ObserverTime): Audit {
+/** So many are read and asked for in a pass: a hundred thousand would hold it up for half a minute. */
+const sliceOf = 5_000
+
+/** What is to be asked for now: everything when it is time, a slice a pass, and always what the site has denied once. */
+export function planAudit(gateway: Gateway, site: Site, state: SiteState, now: ObserverTime, most = sliceOf): Audit {
   const suspects = Object.keys(readSuspects(gateway, site.name))
   const due =
     state.lastAudit === undefined || state.lastAudit.bootId !== now.bootId || now.ms - state.lastAudit.ms >= everyMs
   if (!due) return { ids: suspects, strays: [], whole: false }
   const pending = new Set((readPending(gateway) ?? []).map(({ name }) => name))
-  const ids: string[] = []
+  const from = state.auditedTo ?? ''
+  const names = allSubmitted(gateway).filter((name) => name > from)
+  const slice = names.sort().slice(0, most)
+  const ids = new Set(suspects)
   const strays: string[] = []
-  for (const name of allSubmitted(gateway)) {
+  for (const name of slice) {
     if (pending.has(name)) continue
     const found = readSubmitted(gateway, name)
     if (found === 'raw') strays.push(name)
-    else if (found?.hpc.site === site.name) ids.push(found.hpc.id)
+    else if (found?.hpc.site === site.name) ids.add(found.hpc.id)
   }
-  return { ids, strays, whole: true }
+  const next = slice.length < names.length ? slice.at(-1) : undefined
+  return { ids: [...ids], strays, whole: next === undefined, ...(next === undefined ? {} : { next }) }
 }
 
 interface Suspect {

@@ -5,6 +5,7 @@ import type { LaneReport } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import type { DoubtfulJob, JobToSend } from './accept-job.ts'
 import type { Arrivals } from './arrivals.ts'
+import type { Audit } from './audit.ts'
 import { collect } from './collect.ts'
 import type { Site } from './config.ts'
 import { cancel, refuse, withdraw } from './end-at-site.ts'
@@ -26,10 +27,8 @@ export interface SiteWork {
   /** What is accepted, while it is. */
   readonly arrivals: Arrivals
   readonly state: SiteState
-  /** Ids to be asked for: what no listing shows. */
-  readonly audit: readonly string[]
-  readonly auditWhole: boolean
-  readonly strays: readonly string[]
+  /** What no listing shows is asked for. */
+  readonly audit: Audit
 }
 
 export interface SiteReport {
@@ -61,7 +60,7 @@ export async function passOver(gateway: Gateway, work: SiteWork, session: Sessio
     lanes: [],
     trouble: [],
     absent: [],
-    strays: work.strays,
+    strays: work.audit.strays,
   }
   const seen = await look(gateway, session, work)
   await withdraw(gateway, session, work)
@@ -70,7 +69,7 @@ export async function passOver(gateway: Gateway, work: SiteWork, session: Sessio
   const cancels = accepted?.cancels.filter((request) => request.site === site.name) ?? []
   let ensured = session.ask({ type: 'ensure' }, 'ensured')
   const cancelled = cancels.map((request) => cancel(gateway, session, work, request, report))
-  const known = work.audit.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit }, 'known')
+  const known = work.audit.ids.length === 0 ? undefined : session.ask({ type: 'ask', ids: work.audit.ids }, 'known')
   // when the session breaks they all do; only the first is thrown, and none may end the process
   for (const asked of [ensured, known, ...cancelled, ...outcomes]) asked?.catch(() => undefined)
   await collect(gateway, session, work, seen, report)
@@ -168,6 +167,7 @@ function remember(
   report: SiteReport,
 ): void {
   const { lastAudit } = work.state
+  const { whole, next } = work.audit
   const state: SiteState = {
     workspace: seen.workspace,
     failingMs: work.state.failingMs,
@@ -178,7 +178,8 @@ function remember(
     host: seen.host,
     generation: seen.generation,
     ...(report.trouble[0] === undefined ? {} : { trouble: report.trouble[0] }),
-    ...(work.auditWhole ? { lastAudit: gateway.clock.uptime() } : lastAudit === undefined ? {} : { lastAudit }),
+    ...(whole ? { lastAudit: gateway.clock.uptime() } : lastAudit === undefined ? {} : { lastAudit }),
+    ...(next === undefined ? {} : { auditedTo: next }),
   }
   writeSiteState(gateway, work.site.name, state)
 }

@@ -16,6 +16,8 @@ export interface SiteState {
   readonly host?: string
   readonly generation?: number
   readonly lastAudit?: ObserverTime
+  /** The last name that an audit under way has come to. */
+  readonly auditedTo?: string
 }
 
 const longestStepMs = 600_000

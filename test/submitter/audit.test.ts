@@ -78,3 +78,22 @@ test('planAudit() asks for all that is not pending, every 15 minutes and after a
   assert.deepEqual(plan({ ...now, bootId: 'before' }), whole)
   assert.deepEqual(plan({ ...now, ms: now.ms - 899_999 }), { ids: [], strays: [], whole: false })
 })
+
+test('planAudit() asks for many in slices, one a pass, and counts as done when the last has been asked for', () => {
+  writePending(gateway, [])
+  const now = gateway.clock.uptime()
+  const due = { ...never, lastAudit: { ...now, ms: now.ms - 900_000 } }
+  const all = planAudit(gateway, site, due, now)
+  const asked: string[] = []
+  let state: typeof due & { auditedTo?: string } = due
+  let passes = 0
+  for (let whole = false; !whole; passes++) {
+    const slice = planAudit(gateway, site, state, now, 1)
+    asked.push(...slice.ids, ...slice.strays)
+    assert.equal(slice.whole, slice.next === undefined)
+    whole = slice.whole
+    state = { ...due, ...(slice.next === undefined ? {} : { auditedTo: slice.next }) }
+  }
+  assert.ok(passes >= 3, `${passes} passes`)
+  assert.deepEqual(asked.sort(), [...all.ids, ...all.strays].sort())
+})
