@@ -48,6 +48,8 @@ export type Request =
       readonly offset: number
       readonly last?: { readonly size: number; readonly sha256: string; readonly mode: number }
     }
+  /** Asks for a socket there, to which more channels of the connection can lead pieces of large inputs. */
+  | { readonly type: 'stripes' }
   | { readonly type: 'publish'; readonly id: string; readonly digest: string; readonly record: JobRecord }
   | { readonly type: 'ensure' }
   | { readonly type: 'collect'; readonly id: string; readonly key: string }
@@ -92,6 +94,8 @@ export type Answer =
       readonly code: 'site' | 'config' | 'transient' | 'denied'
     }
   | { readonly type: 'have'; readonly id: string; readonly offsets: Readonly<Record<string, number>> }
+  /** Where that socket is: null when there can be none. On each of its channels go `part`s, each with a higher offset than the last, then `end`. */
+  | { readonly type: 'striping'; readonly socket: string | null }
   | { readonly type: 'published'; readonly id: string; readonly at: string }
   | { readonly type: 'unpublished'; readonly id: string; readonly why: string }
   | {

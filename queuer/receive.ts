@@ -16,12 +16,23 @@ interface OpenFile {
 }
 
 interface Upload {
+  readonly digest: string
   readonly dir: string
   readonly lane: string
   open: Map<string, OpenFile>
   readonly verified: Map<string, { size: number; sha256: string }>
+  /** How much of each file was here when it was begun. */
+  readonly before: Readonly<Record<string, number>>
+  /** A piece is being written. */
+  busy: boolean
+  /** Pieces that came by another way than those before them. */
+  readonly waiting: (() => void)[]
   /** The first thing that went wrong; later pieces are then skipped. */
   fault: string | undefined
+}
+
+function wake(upload: Upload): void {
+  for (const go of upload.waiting.splice(0)) go()
 }
 
 const breathEvery = 256 * 1024 * 1024
@@ -42,6 +53,8 @@ export class Receiver {
   readonly #queuer: Queuer
   readonly #breathe: () => Promise<void>
   readonly #uploads = new Map<string, Upload>()
+  /** Pieces of one file may come by several ways. */
+  striped = false
   /** Ids that have something in staging, as listed once a pass. */
   #begun: Set<string> | undefined
 
@@ -79,7 +92,17 @@ export class Receiver {
       // one by one: asked for the last, the system would look for each of the others first
       for (const folder of [dir, join(dir, 'job'), input]) files.makeFolder(folder)
     }
-    this.#uploads.set(request.id, { dir, lane: request.lane, open: new Map(), verified: new Map(), fault: undefined })
+    this.#uploads.set(request.id, {
+      digest: request.digest,
+      dir,
+      lane: request.lane,
+      open: new Map(),
+      verified: new Map(),
+      before: offsets,
+      busy: false,
+      waiting: [],
+      fault: undefined,
+    })
     return offsets
   }
 
@@ -95,11 +118,40 @@ export class Receiver {
   /** Writes one piece. A bad piece spoils its own job only: the fault is told when the job is to be published. */
   async part(request: Part, body: Uint8Array): Promise<void> {
     const upload = this.#uploads.get(request.id)
-    if (upload === undefined || upload.fault !== undefined) return
+    // of another digest: what was on its way by another channel when the upload was begun anew
+    if (upload === undefined || upload.digest !== request.digest) return
+    while (!this.#isOver(request.id, upload) && this.#mustWait(upload, request))
+      await new Promise<void>((go) => upload.waiting.push(go))
+    if (this.#isOver(request.id, upload)) return
+    upload.busy = true
     try {
       await this.#write(upload, request, body)
     } catch (error) {
       upload.fault = error instanceof Error ? error.message : String(error)
+      this.#close(upload)
+    } finally {
+      upload.busy = false
+      wake(upload)
+    }
+  }
+
+  /**
+   * What comes by several channels is written in the order of the file, so that it never has a hole, its length says how much is here, and
+   * it is digested as it grows. Nobody holds more than one piece meanwhile, and the one who has the next piece never waits.
+   */
+  #mustWait(upload: Upload, { file, offset }: Part): boolean {
+    if (upload.busy) return true
+    return this.striped && offset > (upload.open.get(file)?.size ?? upload.before[file] ?? 0)
+  }
+
+  #isOver(id: string, upload: Upload): boolean {
+    return upload.fault !== undefined || this.#uploads.get(id) !== upload
+  }
+
+  /** Pieces may be missing: no upload goes on until it is begun again. */
+  breakOff(why: string): void {
+    for (const upload of this.#uploads.values()) {
+      upload.fault ??= why
       this.#close(upload)
     }
   }
@@ -108,8 +160,14 @@ export class Receiver {
     const { os } = this.#queuer.files
     if (!isFileName(request.file)) throw new Error(`"${request.file}" is no file name`)
     const path = join(upload.dir, 'job', 'input', request.file)
-    const file = upload.open.get(request.file) ?? (await this.#open(path, request.offset))
-    upload.open.set(request.file, file)
+    let file = upload.open.get(request.file)
+    if (file === undefined) {
+      file = await this.#open(path, request.offset)
+      if (this.#isOver(request.id, upload)) return os.closeSync(file.fd)
+      upload.open.set(request.file, file)
+    }
+    // on its way by another channel when the upload was gone on with: whether it is right, the digest says
+    if (this.striped && request.last === undefined && request.offset + body.length <= file.size) return
     if (file.size !== request.offset)
       throw new Error(`piece at ${request.offset} of "${request.file}" came at ${file.size}`)
     for (let done = 0; done < body.length; ) {
@@ -180,5 +238,6 @@ export class Receiver {
   #close(upload: Upload): void {
     for (const { fd } of upload.open.values()) this.#queuer.files.os.closeSync(fd)
     upload.open = new Map()
+    wake(upload)
   }
 }

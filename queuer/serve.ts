@@ -29,6 +29,7 @@ import { isNewestPass, openPass } from './open-workspace.ts'
 import { checkRecord, publishJobs, type Upload } from './publish.ts'
 import type { Pass, Queuer } from './queuer.ts'
 import { Receiver } from './receive.ts'
+import { Stripes } from './stripes.ts'
 
 class Overtaken extends Error {}
 
@@ -89,6 +90,7 @@ class Conversation {
   readonly #out: Out
   readonly #send: Send
   readonly #receiver: Receiver
+  readonly #stripes: Stripes
   readonly #beside = new Set<Promise<void>>()
   #askedNewest = false
   /** Whole and verified, not yet published: they are published together. */
@@ -104,11 +106,17 @@ class Conversation {
     this.#receiver = new Receiver(queuer, () =>
       send({ type: 'log', level: 'debug', text: 'reading what was uploaded before' }),
     )
+    const receiver = this.#receiver
+    this.#stripes = new Stripes({
+      part: (request, body) => receiver.part(request, body),
+      broke: (why) => receiver.breakOff(why),
+    })
   }
 
   async end(): Promise<void> {
     this.#unwatch()
     this.#receiver.end()
+    await this.#stripes.end()
     await Promise.all(this.#beside)
   }
 
@@ -122,7 +130,7 @@ class Conversation {
   async answer(request: Request, body: Uint8Array): Promise<void> {
     const queuer = this.#queuer
     // in order: what comes after a publication finds it done
-    if (!['stage', 'part', 'publish'].includes(request.type)) await this.publishGathered()
+    if (!['stage', 'part', 'stripes', 'publish'].includes(request.type)) await this.publishGathered()
     if (request.type !== 'part') queuer.log.debug(`${request.type}${'id' in request ? ` ${request.id}` : ''}`)
     switch (request.type) {
       case 'hello':
@@ -144,6 +152,12 @@ class Conversation {
       }
       case 'part':
         return this.#receiver.part(request, body)
+      case 'stripes': {
+        this.#newest()
+        const socket = await this.#stripes.listen()
+        this.#receiver.striped = socket !== null
+        return this.#send({ type: 'striping', socket })
+      }
       case 'publish':
         return this.#gather(request)
       case 'ensure':

@@ -94,10 +94,24 @@ export class Session {
   }
 
   /** Sends a frame made by the caller; resolves when its memory may be used again. */
-  async sendFrame(frame: Uint8Array): Promise<void> {
+  async sendFrame(frame: Uint8Array, by: BatchWriter = this.#requests): Promise<void> {
     if (this.#fault !== undefined) throw this.#fault
     this.#heardMs = this.#gateway.clock.monotonicMs()
-    await this.#unlessBroken(this.#requests.through(frame))
+    await this.#unlessBroken(by.through(frame))
+  }
+
+  get roundTripMs(): number {
+    return this.#connection.roundTripMs
+  }
+
+  get canOpenSockets(): boolean {
+    return this.#connection.openSocket !== undefined
+  }
+
+  /** Another channel of the connection, which leads to a socket of the site's. */
+  async openSocket(path: string): Promise<Channel> {
+    if (this.#connection.openSocket === undefined) throw new Error('this transport has no channels to sockets')
+    return this.#connection.openSocket(path)
   }
 
   /** Not Promise.race: what it is raced with would keep every piece of a long upload in mind. */

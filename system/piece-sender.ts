@@ -4,17 +4,32 @@ import { type Answer, PieceFrame, type Request } from '../contract/protocol.ts'
 export const pieceBytes = 256 * 1024
 const framesUsed = 4
 
+interface Slot {
+  readonly frame: PieceFrame
+  free: Promise<void>
+  isFree: boolean
+}
+
 export class PieceSender {
   readonly #sendFrame: (frame: Uint8Array) => Promise<void>
-  readonly #slots = Array.from({ length: framesUsed }, () => ({
-    frame: new PieceFrame(pieceBytes),
-    free: Promise.resolve(),
-  }))
+  readonly #slots = Array.from(
+    { length: framesUsed },
+    (): Slot => ({ frame: new PieceFrame(pieceBytes), free: Promise.resolve(), isFree: true }),
+  )
   #turn = 0
 
   /** `sendFrame` resolves when the frame's memory may be used again. */
   constructor(sendFrame: (frame: Uint8Array) => Promise<void>) {
     this.#sendFrame = sendFrame
+  }
+
+  /** Whether a piece would leave without waiting; `room` resolves when one would. */
+  get hasRoom(): boolean {
+    return this.#slots[this.#turn]!.isFree
+  }
+
+  get room(): Promise<void> {
+    return this.#slots[this.#turn]!.free
   }
 
   /** Sends what `fill` puts into the body it is given, which has so many bytes; resolves with their number when they are on their way. */
@@ -23,8 +38,12 @@ export class PieceSender {
     this.#turn = (this.#turn + 1) % this.#slots.length
     await slot.free
     const bytes = fill(slot.frame.body)
+    slot.isFree = false
+    const over = () => {
+      slot.isFree = true
+    }
     slot.free = this.#sendFrame(slot.frame.seal(header(bytes), bytes))
-    slot.free.catch(() => undefined)
+    slot.free.then(over, over)
     return bytes
   }
 }

@@ -26,6 +26,7 @@ function localConnection(): Connection {
 
   return {
     broken: new Promise<never>(() => {}),
+    roundTripMs: 0,
     async exec(commandLine) {
       if (closed) throw new HpcError('transient', 'Cannot start a command: the local connection is closed')
       const command = await start(commandLine)

@@ -18,7 +18,7 @@ export interface SshChannel {
 }
 
 /** Must be called in the very callback of `client.exec`: the exit status may be in the same packet. */
-export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => void): SshChannel {
+export function sshChannel(ssh: ClientChannel, describe: string, roundTripMs: number, onGone: () => void): SshChannel {
   let exit: { readonly code: number | null; readonly signal: string | null } | undefined
   let over = false
   let killed = false
@@ -50,7 +50,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, onGone: () => v
   ssh.on('error', () => {})
 
   const stdout = relay(ssh)
-  widenWindow(ssh)
+  widenWindow(ssh, roundTripMs)
   const stderr = relay(ssh.stderr)
   let settle: (end: { code: number | null; signal: string | null }) => void
   let reject: (error: HpcError) => void

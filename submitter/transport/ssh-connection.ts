@@ -138,15 +138,30 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
   }
 
   let putting = 0
+  /** The shortest so far, measured where two follow each other: a channel is opened, and a command started on it. */
+  let roundTripMs = Number.POSITIVE_INFINITY
   let lastGone = Number.NEGATIVE_INFINITY
   const execOnce = (commandLine: string): Promise<Channel> =>
     ask((resolve, reject) => {
+      const askedMs = performance.now()
       client.exec(commandLine, (error, channel: ClientChannel) => {
         if (error) return reject(noChannel(error, where, channels.size, concerns))
-        const opened = sshChannel(channel, where, () => {
+        roundTripMs = Math.min(roundTripMs, (performance.now() - askedMs) / 2)
+        const opened = sshChannel(channel, where, roundTripMs, () => {
           channels.delete(opened)
           lastGone = performance.now()
         })
+        if (over !== undefined) return opened.fail(over)
+        channels.add(opened)
+        resolve(opened.channel)
+      })
+    })
+
+  const openSocket = (path: string): Promise<Channel> =>
+    ask((resolve, reject) => {
+      client.openssh_forwardOutStreamLocal(path, (error, channel: ClientChannel) => {
+        if (error) return reject(noChannel(error, where, channels.size, concerns))
+        const opened = sshChannel(channel, where, 0, () => channels.delete(opened))
         if (over !== undefined) return opened.fail(over)
         channels.add(opened)
         resolve(opened.channel)
@@ -168,6 +183,9 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
 
   return {
     broken,
+    get roundTripMs() {
+      return Number.isFinite(roundTripMs) ? roundTripMs : 0
+    },
     async exec(commandLine) {
       for (let attempt = 1; ; attempt += 1) {
         try {
@@ -182,6 +200,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
         }
       }
     },
+    openSocket,
     async putFile(localPath, remotePath, mode, onBytes) {
       const opened = await sftp()
       putting += 1

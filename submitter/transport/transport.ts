@@ -5,7 +5,7 @@ export interface Channel {
   readonly stdin: Writable
   readonly stdout: Readable
   readonly stderr: Readable
-  /** Settles when the command ended and its streams are through; rejects with a transient HpcError when the connection broke. */
+  /** Settles when the command ended and its streams are through (a socket: never); rejects with a transient HpcError when the connection broke. */
   readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>
   /** Ends it now, without waiting. */
   kill(): void
@@ -14,6 +14,10 @@ export interface Channel {
 export interface Connection {
   /** Starts `commandLine` (one line, valid in any login shell: a POSIX `/bin/sh -c '…'`). */
   exec(commandLine: string): Promise<Channel>
+  /** How far it is, about; 0 where that is not known. */
+  readonly roundTripMs: number
+  /** Leads to a Unix socket there, as one of the same account would connect to it; where the transport can. */
+  openSocket?(path: string): Promise<Channel>
   /** Puts a local file there: beside, then renamed, so that it is never seen half-written. `mode` as 0o700. */
   putFile(localPath: string, remotePath: string, mode: number, onBytes?: (sent: number) => void): Promise<void>
   /** Rejects when the connection broke; never resolves. For racing with anything awaited. */

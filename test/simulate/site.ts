@@ -123,6 +123,7 @@ export class SimulatedSite {
     client.atEnd(cutAll)
     return {
       broken,
+      roundTripMs: 0,
       exec: async () => this.#startQueuer(client, cuts, breakIt),
       putFile: async () => {
         throw new Error('the programs are there')

@@ -24,6 +24,7 @@ test('promise 1: what waits for room is given up when the site has been silent f
       }),
       putFile: () => never,
       broken: never,
+      roundTripMs: 0,
       close: async () => undefined,
     }
     stdout.write(readyMark)

@@ -14,8 +14,8 @@ export interface CuttingProxy {
   stop(): Promise<void>
 }
 
-/** `target`: a port, or what gives one for each connection. */
-export async function startCuttingProxy(target: number | (() => number)): Promise<CuttingProxy> {
+/** `target`: a port, or what gives one for each connection. What the far side says comes `distanceMs` late. */
+export async function startCuttingProxy(target: number | (() => number), distanceMs = 0): Promise<CuttingProxy> {
   const passed = { up: 0, down: 0 }
   let rule: { direction: Direction; bytes: number } | undefined
   let cuts = 0
@@ -30,7 +30,8 @@ export async function startCuttingProxy(target: number | (() => number)): Promis
         const room = rule?.direction === direction ? rule.bytes - passed[direction] : Number.POSITIVE_INFINITY
         passed[direction] += Math.min(room, chunk.length)
         if (chunk.length < room) {
-          if (!to.write(chunk)) from.pause()
+          if (direction === 'down' && distanceMs > 0) setTimeout(() => to.destroyed || to.write(chunk), distanceMs)
+          else if (!to.write(chunk)) from.pause()
           return
         }
         open = false
