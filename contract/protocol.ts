@@ -218,6 +218,12 @@ export class FrameReader<Header> {
     }
   }
 
+  /** The memory of what was pushed may be used again: what is left of it is copied. */
+  keep(): void {
+    const last = this.#chunks.pop()
+    if (last !== undefined) this.#chunks.push(Buffer.from(last))
+  }
+
   /** The next frame, when it is there. */
   #next(): Frame<Header> | undefined {
     if (this.#size < this.#wanted) return undefined

@@ -153,9 +153,11 @@ export class Session {
     const take = (chunk: Uint8Array) => {
       this.#heardMs = this.#gateway.clock.monotonicMs()
       for (const { header, body } of reader.push(chunk)) this.#take(header, body)
+      reader.keep()
     }
     try {
       take(rest)
+      this.#channel.borrow?.()
       await eachChunk(this.#channel.stdout, take)
       await this.#channel.exited
       this.#fail(new HpcError('transient', `Cannot go on with site "${this.site.name}": hpc_queuer ended early`))

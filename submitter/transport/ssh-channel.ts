@@ -2,6 +2,7 @@
 import { Writable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
 import { HpcError } from '../../contract/errors.ts'
+import type { Borrower } from './read-memory.ts'
 import { relay } from './relay.ts'
 import type { Channel } from './transport.ts'
 import { widenWindow } from './wide-window.ts'
@@ -17,8 +18,19 @@ export interface SshChannel {
   fail(error: HpcError): void
 }
 
+interface Surroundings {
+  readonly roundTripMs?: number
+  /** Called with a channel whose reader keeps nothing. */
+  readonly borrows?: (borrower: Borrower) => void
+}
+
 /** Must be called in the very callback of `client.exec`: the exit status may be in the same packet. */
-export function sshChannel(ssh: ClientChannel, describe: string, roundTripMs: number, onGone: () => void): SshChannel {
+export function sshChannel(
+  ssh: ClientChannel,
+  describe: string,
+  { roundTripMs = 0, borrows }: Surroundings,
+  onGone: (id: number) => void,
+): SshChannel {
   let exit: { readonly code: number | null; readonly signal: string | null } | undefined
   let over = false
   let killed = false
@@ -49,6 +61,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, roundTripMs: nu
   stdin.on('error', () => {})
   ssh.on('error', () => {})
 
+  const id = (ssh as unknown as { incoming?: { id?: number } }).incoming?.id ?? -1
   const stdout = relay(ssh)
   widenWindow(ssh, roundTripMs)
   const stderr = relay(ssh.stderr)
@@ -63,7 +76,7 @@ export function sshChannel(ssh: ClientChannel, describe: string, roundTripMs: nu
   const release = (why?: Error): void => {
     if (over) return
     over = true
-    onGone()
+    onGone(id)
     const done = waiting
     waiting = undefined
     // as a pipe whose reader has gone: a write that waits fails, one that comes later too, plain end() does not
@@ -94,6 +107,10 @@ export function sshChannel(ssh: ClientChannel, describe: string, roundTripMs: nu
       stdout: stdout.stream,
       stderr: stderr.stream,
       exited,
+      borrow() {
+        const holds = () => ssh.readableLength > 0 || stdout.stream.readableLength > 0
+        if (id >= 0) borrows?.({ id, holds })
+      },
       kill() {
         if (over || killed) return
         killed = true

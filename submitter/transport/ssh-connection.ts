@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientChannel, SFTPWrapper } from 'ssh2'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
 import { reusePacketMemory } from './packet-memory.ts'
+import { type Borrower, reuseReadMemory } from './read-memory.ts'
 import { putOverSftp } from './sftp-put.ts'
 import { type SshChannel, sshChannel } from './ssh-channel.ts'
 import { describeHop, type Route } from './ssh-route.ts'
@@ -20,6 +21,8 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
   const where = describeHop(hop)
   const concerns = { site: hop.hostKey.site }
   const channels = new Set<SshChannel>()
+  const borrowers = new Map<number, Borrower>()
+  reuseReadMemory(client, wire, borrowers)
   const waiting = new Set<(error: HpcError) => void>()
   let over: HpcError | undefined
   let closing = false
@@ -147,8 +150,10 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
       client.exec(commandLine, (error, channel: ClientChannel) => {
         if (error) return reject(noChannel(error, where, channels.size, concerns))
         roundTripMs = Math.min(roundTripMs, (performance.now() - askedMs) / 2)
-        const opened = sshChannel(channel, where, roundTripMs, () => {
+        const borrows = (borrower: Borrower) => borrowers.set(borrower.id, borrower)
+        const opened = sshChannel(channel, where, { roundTripMs, borrows }, (id) => {
           channels.delete(opened)
+          borrowers.delete(id)
           lastGone = performance.now()
         })
         if (over !== undefined) return opened.fail(over)
@@ -161,7 +166,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     ask((resolve, reject) => {
       client.openssh_forwardOutStreamLocal(path, (error, channel: ClientChannel) => {
         if (error) return reject(noChannel(error, where, channels.size, concerns))
-        const opened = sshChannel(channel, where, 0, () => channels.delete(opened))
+        const opened = sshChannel(channel, where, {}, () => channels.delete(opened))
         if (over !== undefined) return opened.fail(over)
         channels.add(opened)
         resolve(opened.channel)

@@ -5,6 +5,7 @@ import { Duplex } from 'node:stream'
 import type { Client } from 'ssh2'
 import type SftpClient from 'ssh2-sftp-client'
 import { HpcError, printable, quoted } from '../../contract/errors.ts'
+import { ReadMemory } from './read-memory.ts'
 import { describeHop, type Hop } from './ssh-route.ts'
 
 /** A hop we are logged in to. */
@@ -30,7 +31,9 @@ export async function openWire(hop: Hop, timeoutMs: number, through: Entered | u
 /** Our own socket rather than ssh2's: TCP_NODELAY from the first byte, one clear message per cause, and time for each of several addresses. */
 function openTcp(hop: Hop, timeoutMs: number): Promise<Duplex> {
   return new Promise((resolve, reject) => {
+    const memory = new ReadMemory()
     const socket = connectTcp({
+      onread: memory.onread,
       host: hop.host,
       port: hop.port,
       noDelay: true,
@@ -39,6 +42,7 @@ function openTcp(hop: Hop, timeoutMs: number): Promise<Duplex> {
       // Node's 250 ms would give up on a far host that has both kinds of address
       autoSelectFamilyAttemptTimeout: Math.max(1000, Math.min(5000, Math.floor(timeoutMs / 3))),
     })
+    memory.of(socket)
     const fail = (reason: string, cause?: unknown): void => {
       clearTimeout(timer)
       socket.destroy()
@@ -50,6 +54,8 @@ function openTcp(hop: Hop, timeoutMs: number): Promise<Duplex> {
       clearTimeout(timer)
       socket.removeAllListeners('error')
       socket.on('error', () => {})
+      // nothing is kept of what is read while nobody listens: ssh2 goes on when it does
+      socket.pause()
       resolve(socket)
     })
   })

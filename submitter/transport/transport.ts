@@ -7,6 +7,8 @@ export interface Channel {
   readonly stderr: Readable
   /** Settles when the command ended and its streams are through (a socket: never); rejects with a transient HpcError when the connection broke. */
   readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>
+  /** From here on, who reads stdout copies what he keeps of it: its memory is used again when he has returned. */
+  borrow?(): void
   /** Ends it now, without waiting. */
   kill(): void
 }

@@ -7,7 +7,7 @@ import { sshChannel } from '../../submitter/transport/ssh-channel.ts'
 
 test('sshChannel() tells a write that waits why the connection was given up', async () => {
   const stuck = Object.assign(new PassThrough({ write: () => undefined }), { stderr: new PassThrough() })
-  const { channel, fail } = sshChannel(stuck as unknown as ClientChannel, 'somewhere', 0, () => undefined)
+  const { channel, fail } = sshChannel(stuck as unknown as ClientChannel, 'somewhere', {}, () => undefined)
   const heard = new Promise((resolve) => channel.stdin.once('error', resolve))
   channel.stdin.write('a piece')
   const why = new HpcError('transient', 'Lost the connection: no sign of life for 2 s')

@@ -73,7 +73,8 @@ describe('a large input over a distance', { skip: noSshd }, () => {
       const waits = proxy.waits - before
       assert.equal(ran.code, 0, ran.stderr)
       await world.drained()
-      assert.equal((await world.tick()).code, 0)
+      const home = await world.tick('--debug')
+      assert.equal(home.code, 0, home.stderr)
       assert.equal(sha256(readFileSync(world.out('large'))), sha256(content))
       return { waits, said: ran.stderr }
     } finally {
