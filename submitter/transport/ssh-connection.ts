@@ -120,20 +120,38 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
       }
     })
 
+  let lastGone = Number.NEGATIVE_INFINITY
+  /** Tries again where sshd still counts what has just ended against MaxSessions: on a busy machine it does for a while. */
+  const whenFree = async <T>(open: () => Promise<T>, makeRoom?: () => Promise<void>): Promise<T> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await open()
+      } catch (error) {
+        if (!isChannelRefused(error)) throw error
+        await makeRoom?.()
+        const mayFree = channels.size === 0 || performance.now() - lastGone < 10_000
+        if (!mayFree || attempt === 10) throw error
+        await sleep(Math.min(800, 25 * 2 ** attempt))
+      }
+    }
+  }
+
   let session: Promise<SFTPWrapper> | undefined
   const sftp = (): Promise<SFTPWrapper> => {
-    session ??= ask<SFTPWrapper>((resolve, reject) => {
-      client.sftp((error, opened) => {
-        if (error) return reject(noChannel(error, where, channels.size, concerns))
-        opened.on('error', () => {})
-        opened.once('close', () => {
-          session = undefined
+    session ??= whenFree(() =>
+      ask<SFTPWrapper>((resolve, reject) => {
+        client.sftp((error, opened) => {
+          if (error) return reject(noChannel(error, where, channels.size, concerns))
+          opened.on('error', () => {})
+          opened.once('close', () => {
+            session = undefined
+          })
+          // what the helper's own connect() does, had we not been spared its two round trips
+          Object.assign(helper, { sftp: opened })
+          resolve(opened)
         })
-        // what the helper's own connect() does, had we not been spared its two round trips
-        Object.assign(helper, { sftp: opened })
-        resolve(opened)
-      })
-    })
+      }),
+    )
     session.catch(() => {
       session = undefined
     })
@@ -143,7 +161,6 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
   let putting = 0
   /** The shortest so far, measured where two follow each other: a channel is opened, and a command started on it. */
   let roundTripMs = Number.POSITIVE_INFINITY
-  let lastGone = Number.NEGATIVE_INFINITY
   const execOnce = (commandLine: string): Promise<Channel> =>
     ask((resolve, reject) => {
       const askedMs = performance.now()
@@ -191,20 +208,7 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     get roundTripMs() {
       return Number.isFinite(roundTripMs) ? roundTripMs : 0
     },
-    async exec(commandLine) {
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          return await execOnce(commandLine)
-        } catch (error) {
-          if (!isChannelRefused(error)) throw error
-          await makeRoom()
-          // sshd still counts what has just ended against MaxSessions, on a busy machine for a while
-          const mayFree = channels.size === 0 || performance.now() - lastGone < 10_000
-          if (!mayFree || attempt === 10) throw error
-          await sleep(Math.min(800, 25 * 2 ** attempt))
-        }
-      }
-    },
+    exec: (commandLine) => whenFree(() => execOnce(commandLine), makeRoom),
     openSocket,
     async putFile(localPath, remotePath, mode, onBytes) {
       const opened = await sftp()
