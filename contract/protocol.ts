@@ -116,7 +116,12 @@ export type Answer =
   | { readonly type: 'collected'; readonly id: string }
   | { readonly type: 'uncollected'; readonly id: string; readonly why: string; readonly gone: boolean }
   | { readonly type: 'cleaned'; readonly id: string }
-  | { readonly type: 'cancelling'; readonly id: string; readonly how: 'ended' | 'requested' | 'absent' | 'finished' }
+  /** `unknown`: it cannot be looked at now. */
+  | {
+      readonly type: 'cancelling'
+      readonly id: string
+      readonly how: 'ended' | 'requested' | 'absent' | 'finished' | 'unknown'
+    }
   | {
       readonly type: 'known'
       readonly jobs: readonly { readonly id: string; readonly where: Whereabouts; readonly attempt: number }[]

@@ -18,7 +18,8 @@ type How = Extract<Answer, { type: 'cancelling' }>['how']
 function isOver(queuer: Queuer, id: string, last: Attempt | undefined): boolean {
   if (last === undefined || last.record?.fence !== undefined) return true
   const { record } = last
-  if (record === undefined) return last.end !== undefined
+  // nothing was started under it, and `openAttempt` makes way for one that is being written just now
+  if (record === undefined) return true
   const { files, spool, clock } = queuer
   if (last.end === undefined && !hasEnded(files, spool.lane(laneOfRunner(record.runner)), record.runner)) return false
   // a script that outlived its runner on this machine is ended by the runner that adopts it

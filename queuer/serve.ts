@@ -173,7 +173,7 @@ class Conversation {
       }
       case 'cancel': {
         this.#newest()
-        const how = this.#ofJob(request.id, 'requested' as const, () => {
+        const how = this.#ofJob(request.id, 'unknown' as const, () => {
           const ended = cancelJob(queuer, request)
           if (ended === 'absent') this.#receiver.forget(request.id)
           return ended

@@ -30,7 +30,7 @@ export async function withdraw(gateway: Gateway, session: Session, work: SiteWor
       await cleaned
     }),
   )
-  const done = new Set(told.filter(({ how }) => how !== 'requested').map(({ id }) => id))
+  const done = new Set(told.filter(({ how }) => how !== 'requested' && how !== 'unknown').map(({ id }) => id))
   forgetWithdrawals(gateway, work.site.name, done)
 }
 
@@ -45,8 +45,8 @@ export async function cancel(
   const answer = session.answer('cancelling', request.id)
   await session.send({ type: 'cancel', id: request.id, cause: 'cancelled', why: 'The job was cancelled on request' })
   const { how } = await answer
-  // where nobody knows whether it is there, `requested` may also mean that it could not be looked at: the next pass asks again
-  if (request.unsure !== true || how === 'requested') return
+  // the next pass asks again
+  if (request.unsure !== true || how === 'unknown') return
   if (how !== 'absent') report.published.push(request.id)
   else {
     endCancelledHere(gateway, work.lock, request, { message: 'The job was cancelled before it was sent', told: true })

@@ -309,6 +309,16 @@ describe('cancelJob()', () => {
     await site.end()
   })
 
+  test('an attempt whose taker died before writing it does not keep a job from its end', async () => {
+    const site = new Site()
+    const job = await site.publish()
+    site.files.createExclusive(site.spool.control(job.id).attempt(1), '')
+    site.files.remove(join(site.spool.queue(job.lane), job.key))
+    assert.equal(cancel(site, job), 'ended')
+    assert.deepEqual([site.result(job)?.state, site.done().length], ['cancelled', 1])
+    await site.end()
+  })
+
   test('HB-31: of a job whose publication stopped in the middle nothing is left', async () => {
     const site = new Site()
     const [job, other] = [site.record(), await site.publish()]

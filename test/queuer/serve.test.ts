@@ -216,6 +216,9 @@ describe('hpc_queuer', () => {
       (await talk.hear('known')).jobs.map(({ where }) => where),
       ['unknown', 'done'],
     )
+    const spoilt = names(site.spool.controls).find((id) => !jobs.some((job) => job.id === id)) ?? ''
+    talk.say({ type: 'cancel', id: spoilt, cause: 'cancelled', why: 'asked to' })
+    assert.equal((await talk.hear('cancelling')).how, 'unknown')
     talk.child.stdin.end()
     assert.equal(await talk.ended, 0, talk.stderr)
   })
