@@ -13,6 +13,8 @@ import { randomLike, runRunner, Site, until } from '../site.ts'
 import { keptSite, openGate, Peers } from './staging.ts'
 
 const megabytes = 512
+/** Looking costs CPU, of which there are two cores for all. */
+const lookEveryMs = 10
 /** Of an upload that was cut at 80 %, in percent; starting over it would be 80. */
 const mostAgain = 25
 
@@ -44,7 +46,7 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
       rate(
         await timed(async () => {
           site.resume()
-          await until('the upload', () => site.queued() === before + 1 && site.pending() === 0)
+          await until('the upload', () => site.queued() === before + 1 && site.pending() === 0, 120_000, lookEveryMs)
         }),
       ),
     )
@@ -57,7 +59,7 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
       rate(
         await timed(async () => {
           site.resume()
-          await until('the result', () => site.names('.job.finished') === expected)
+          await until('the result', () => site.names('.job.finished') === expected, 120_000, lookEveryMs)
         }),
       ),
     )
