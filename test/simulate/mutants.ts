@@ -43,12 +43,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   one(
-    'a TERM that a dead runner could not explain counts',
-    'spool/attempt.ts',
-    'if (exit === undefined || onRequest || !endingSignals.has(exit.rc)) return exit',
-    'if (exit === undefined || onRequest || endingSignals.size > 0) return exit',
-  ),
-  one(
     'a job that cannot be read is taken for sent',
     'queuer/serve.ts',
     "jobs.push({ id, where: 'unknown', attempt: 0 })",
