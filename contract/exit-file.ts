@@ -35,6 +35,11 @@ function childrenMs(printed: string | undefined): number | undefined {
   return sumMs(printed?.trim().split('\n').slice(1).at(-1))
 }
 
+/** Whether the launcher was told to go: that is written before the script is spawned. */
+export function hasBegun(text: string | undefined): boolean {
+  return text !== undefined && /^(?:group|start) /m.test(text)
+}
+
 export function parseExitFile(text: string | undefined): Exit | undefined {
   if (text === undefined || !text.endsWith('\nend\n')) return undefined
   const start = /^start (\d+(?:\.\d+)?)$/m.exec(text)

@@ -24,7 +24,7 @@ start() {
   trap : TERM INT HUP USR1 USR2
   builtin read -r -N 1 go || exit 125
   builtin read -r up rest </proc/uptime || up=0
-  builtin printf 'group %s\\nstart %s\\n' "$BASHPID" "$up" >&2
+  builtin printf 'group %s\\nstart %s\\n' "$BASHPID" "$up" >&2 || exit 125
   builtin cd -- "$dir" && exec </dev/null >"$out" 2>"$err" && exec "\${via[@]}" $shell "$script"
 }
 hear() {

@@ -53,6 +53,8 @@ export interface AttemptRecord {
   readonly uptimeMs: number
   /** The process that starts the script and writes its exit: while it lives on that machine, an exit may still come. */
   readonly launcher?: { readonly pid: number; readonly startTicks: string }
+  /** Name in `attempts/` of the file with its exit, where its launcher had opened that before the number was taken; else `<n>.rc`. */
+  readonly exit?: string
   /** Set when the number was taken to end the job, not to run it. */
   readonly fence?: 'cancelled' | 'aborted'
   /** With a fence: the sentence for people, so that whoever finds the job can finish it. */

@@ -7,7 +7,7 @@ import type { Runner } from './runner.ts'
 
 export function abort(runner: Runner, claimed: Claimed, attempt: number, ended: Ended): void {
   const state = ended.state === 'cancelled' ? 'cancelled' : 'aborted'
-  const fence = takeAttempt(runner, claimed.job, attempt, undefined, undefined, { fence: state, why: ended.message })
+  const fence = takeAttempt(runner, claimed.job, attempt, { fence: state, why: ended.message })
   if (fence === undefined) {
     dropKey(runner, claimed)
     return

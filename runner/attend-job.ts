@@ -1,9 +1,9 @@
 /** Seeing a started script through: its time, a request to cancel it, its exit, what it left behind, its result. */
 import { describeError } from '../contract/errors.ts'
-import { type Exit, parseExitFile } from '../contract/exit-file.ts'
+import { type Exit, hasBegun, parseExitFile } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
-import { isLatestAttempt, launcherLives } from '../spool/attempt.ts'
+import { exitPath, isLatestAttempt, launcherLives } from '../spool/attempt.ts'
 import { type Ended, overtime, readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { groupLives, processesMarked, signal } from '../system/process.ts'
@@ -41,6 +41,8 @@ export interface Script {
   readonly ended: Promise<unknown>
   /** When it is ours. */
   readonly launcher: { readonly pid: number; readonly session: number } | undefined
+  /** It had done so for others before. */
+  readonly hasServed: boolean
   /** On another node of the allocation, as a step. */
   readonly isFar: boolean
 }
@@ -147,8 +149,12 @@ class AttendedJob {
   }
 
   #exit(): Exit | undefined {
+    return parseExitFile(this.#exitText())
+  }
+
+  #exitText(): string | undefined {
     const { files, spool } = this.#runner
-    return parseExitFile(files.readText(spool.control(this.#claimed.id).exit(this.#attempt.attempt)))
+    return files.readText(exitPath(spool.control(this.#claimed.id), this.#attempt))
   }
 
   /** How long the script has run, whoever started it: an adopted one keeps its time. */
@@ -197,7 +203,7 @@ class AttendedJob {
     if (exit === undefined) {
       if (!isOurs()) return dropKey(this.#runner, this.#claimed)
       if (this.#endedByUs !== undefined) return abort(this.#runner, this.#claimed, attempt + 1, this.#endedByUs)
-      recordEnd(this.#runner, id, attempt, 'died-alone')
+      recordEnd(this.#runner, id, attempt, this.#wasNeverBegun() ? 'never-started' : 'died-alone')
       return returnToQueue(this.#runner, this.#claimed)
     }
     // an attempt with an exit is finished, whoever finds it: nothing is lost when the next script starts before this result is written
@@ -209,6 +215,14 @@ class AttendedJob {
     await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, peak)
     handOver(this.#runner, this.#claimed)
     leftovers.add(this.#mark)
+  }
+
+  /**
+   * Its launcher, which had served others, died before it: all who could have started it are gone, and none said that it did. A launcher
+   * that serves nobody may be this job's own doing.
+   */
+  #wasNeverBegun(): boolean {
+    return this.#script.hasServed && !hasBegun(this.#exitText())
   }
 
   /** A script that failed after the scheduler's signal came tells of the signal. */

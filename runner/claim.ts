@@ -65,9 +65,8 @@ export class Queue {
       if (files.exists(from)) this.#dropStray(id, from)
       return undefined
     }
-    const remaining = remainingMs(this.#runner)
-    if (!fits(job, remaining, shape) && tooLongForLane(job, shape.timeMs) === undefined) {
-      log.info(`${id} ${tooLong(job, remaining)}: left for the next runner`)
+    if (!stillFits(this.#runner, job)) {
+      log.info(`${id} ${tooLong(job, remainingMs(this.#runner))}: left for the next runner`)
       this.#unfit.add(key)
       return undefined
     }
@@ -91,6 +90,12 @@ export class Queue {
     log.warn(`${id} has a key and no job: the key is dropped`)
     files.remove(from)
   }
+}
+
+/** Whether what is left of the walltime holds it. What no runner can hold is taken, to be told so. */
+export function stillFits(runner: Runner, job: JobRecord): boolean {
+  const { shape } = runner
+  return fits(job, remainingMs(runner), shape) || tooLongForLane(job, shape.timeMs) !== undefined
 }
 
 /** A job that is not ours to run goes back, or, alive elsewhere, is let go. */

@@ -38,12 +38,14 @@ export async function drain(runner: Runner, slots: Slots, heartbeat: Heartbeat):
       return end
     }
     const closingDown = runner.stopping() !== undefined
+    slots.giveBack(closingDown ? 'all' : 'overdue')
     if (!closingDown && slots.free && (await slots.startNext(queue))) {
       idleSinceMs = undefined
       uploads.reset()
       continue
     }
     if (slots.busy) {
+      if (!closingDown) slots.claimAhead(queue)
       // a free slot looks for late arrivals often; a full runner only waits for an end
       await slots.change(slots.free && !closingDown ? idlePollMs : busyPollMs)
       continue

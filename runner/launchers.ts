@@ -12,6 +12,7 @@ export class Launchers {
   readonly #idle = new Map<number, Launcher[]>()
   /** Those with one job's values in their environment, and those that are gone. */
   readonly #spent = new WeakSet<Launcher>()
+  readonly #served = new WeakSet<Launcher>()
 
   constructor(file: string, environment: Readonly<Record<string, string | undefined>>) {
     this.#file = file
@@ -40,8 +41,19 @@ export class Launchers {
 
   /** Its script and all that this left behind are gone. */
   giveBack(slot: number, launcher: Launcher): void {
+    this.#served.add(launcher)
     if (this.#spent.has(launcher)) launcher.end()
     else this.#idle.set(slot, [...(this.#idle.get(slot) ?? []), launcher])
+  }
+
+  /** Whether it can still start a script, as far as we know. */
+  isUsable(launcher: Launcher): boolean {
+    return !this.#spent.has(launcher)
+  }
+
+  /** Whether it has seen a script to its end. */
+  hasServed(launcher: Launcher): boolean {
+    return this.#served.has(launcher)
   }
 
   end(): void {

@@ -13,21 +13,18 @@ export function takeAttempt(
   runner: Runner,
   job: JobRecord,
   attempt: number,
-  launcher?: { readonly pid: number; readonly startTicks: string },
-  node = runner.node,
-  fence?: { readonly fence: 'cancelled' | 'aborted'; readonly why: string },
+  more: Pick<AttemptRecord, 'launcher' | 'exit' | 'fence' | 'why'> & { readonly node?: string | undefined } = {},
 ): AttemptRecord | undefined {
   const { clock } = runner
   const record: AttemptRecord = {
     nonce: runner.uuid(),
     attempt,
     runner: runner.id,
-    node,
     bootId: runner.bootId,
     startedAt: isoTime(clock.now()),
     uptimeMs: clock.uptime().ms,
-    ...(launcher === undefined ? {} : { launcher: { pid: launcher.pid, startTicks: launcher.startTicks } }),
-    ...fence,
+    ...more,
+    node: more.node ?? runner.node,
   }
   return openAttempt(runner.files, runner.spool.control(job.id), record) ? record : undefined
 }

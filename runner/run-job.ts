@@ -33,7 +33,7 @@ function refuseStart(runner: Runner, claimed: Claimed, record: AttemptRecord, wh
   handOver(runner, claimed)
 }
 
-interface Rendered {
+export interface Rendered {
   readonly script: string
   readonly start: ScriptStart
   /** Values that must be in the launcher's own environment. */
@@ -47,7 +47,13 @@ function farStart(runner: Runner, { node, slots, slot }: Place, mark: string, to
   return { far: { via: [...stepWords(node, mark, runner.environment), ...step], told } }
 }
 
-function render(runner: Runner, job: JobRecord, attempt: number, place: Place): Rendered {
+export function render(
+  runner: Runner,
+  job: JobRecord,
+  attempt: number,
+  place: Place,
+  exit = runner.spool.control(job.id).exit(attempt),
+): Rendered {
   const control = runner.spool.control(job.id)
   const workDir = runner.spool.workDir(job.id, attempt)
   const { script, environment } = renderJob(job, runner.shape.name, workDir)
@@ -60,7 +66,7 @@ function render(runner: Runner, job: JobRecord, attempt: number, place: Place): 
     workDir,
     stdout: control.stdout(attempt),
     stderr: control.stderr(attempt),
-    exit: control.exit(attempt),
+    exit,
     environment: { ...(place.node === undefined ? light : values), [markName]: mark },
     ...farStart(runner, place, mark, control.told(attempt), BASH_ENV),
   }
@@ -93,7 +99,7 @@ export async function startJob(
     const why = tooLong ? new Error('its values are too long for an environment') : new MachineTrouble(error)
     failure = { what: 'started', error: why }
   }
-  const record = takeAttempt(runner, job, attempt, launcher, place.node)
+  const record = takeAttempt(runner, job, attempt, { ...identityOf(launcher), node: place.node })
   try {
     if (record !== undefined && rendered !== undefined) await prepareJob(runner, job, attempt, rendered.script)
   } catch (error) {
@@ -105,14 +111,30 @@ export async function startJob(
     else refuseStart(runner, claimed, record, failure?.what ?? 'started', failure?.error)
     return undefined
   }
-  const own = launcher
-  own.load(rendered.start)
+  launcher.load(rendered.start)
+  return goOn(runner, claimed, record, launcher, slot, place)
+}
+
+export function identityOf(launcher: Launcher | undefined): Pick<AttemptRecord, 'launcher'> {
+  return launcher === undefined ? {} : { launcher: { pid: launcher.pid, startTicks: launcher.startTicks } }
+}
+
+/** Tells the launcher to go, once the attempt is on record. */
+export function goOn(
+  runner: Runner,
+  claimed: Claimed,
+  record: AttemptRecord,
+  launcher: Launcher,
+  slot: number,
+  place: Place,
+): RunningJob {
   const running = attend(runner, claimed, record, {
-    ended: own.go(),
-    launcher: own,
+    ended: launcher.go(),
+    launcher,
+    hasServed: runner.launchers.hasServed(launcher),
     isFar: place.node !== undefined,
   })
-  void running.vacated.then(() => runner.launchers.giveBack(slot, own))
+  void running.vacated.then(() => runner.launchers.giveBack(slot, launcher))
   return running
 }
 
@@ -121,5 +143,5 @@ export function adoptJob(runner: Runner, claimed: Claimed, record: AttemptRecord
   const gone = async () => {
     while (attemptLives(claimed.id, record, runner.bootId)) await runner.clock.sleep(watchMs)
   }
-  return attend(runner, claimed, record, { ended: gone(), launcher: undefined, isFar: false })
+  return attend(runner, claimed, record, { ended: gone(), launcher: undefined, hasServed: false, isFar: false })
 }

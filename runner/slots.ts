@@ -11,11 +11,13 @@ import { finishAttempt, finishFenced } from '../spool/finish.ts'
 import { lastWords } from '../spool/last-words.ts'
 import { isMachineTrouble } from '../system/trouble.ts'
 import { abort } from './abort-job.ts'
+import { Ahead, type Held } from './ahead.ts'
 import type { RunningJob } from './attend-job.ts'
 import { type Choice, chooseByLook } from './choose-job.ts'
-import { type Claimed, dropKey, handOver, type Queue, returnToQueue } from './claim.ts'
+import { type Claimed, dropKey, handOver, type Queue, returnToQueue, stillFits } from './claim.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import { recordEnd } from './prepare-job.ts'
+import { discard, isStillReady, startReady } from './ready-job.ts'
 import { adoptJob, startJob } from './run-job.ts'
 import type { Runner } from './runner.ts'
 import { stopProcesses } from './stop-processes.ts'
@@ -31,6 +33,7 @@ export class Slots {
   /** Those, and the ones whose slots may be taken again while their results are made. */
   readonly #attended = new Set<RunningJob>()
   readonly #count: number
+  readonly #ahead: Ahead
   /** A suspect, whose last attempt died together with others, runs with nothing beside it. */
   #alone = false
   /** What went wrong with the machine, not with a job: the runner cannot go on. */
@@ -41,6 +44,7 @@ export class Slots {
     this.#runner = runner
     this.#heartbeat = heartbeat
     this.#count = count
+    this.#ahead = new Ahead(runner, count, (job) => this.#choose(job))
   }
 
   get busy(): boolean {
@@ -53,17 +57,46 @@ export class Slots {
     return this.#running.size < this.#count && !this.#alone && this.#suspect === undefined
   }
 
-  /** Claims and starts one job. False when the queue has none for us; true also when the claimed one needed no start. */
+  /**
+   * Starts the job that is held for a free slot, or claims and starts one. False when the queue has none for us; true also when the one
+   * we had needed no start.
+   */
   async startNext(queue: Queue): Promise<boolean> {
-    const claimed = queue.claim()
+    const slot = this.#freeSlot()
+    const held = this.#ahead.take(slot)
+    const claimed = held?.claimed ?? queue.claim() ?? this.#ahead.takeAny()
     if (claimed === undefined) return false
     try {
-      await this.#carryOut(claimed, this.#choose(claimed.job))
+      if (held === undefined) await this.#carryOut(claimed, this.#choose(claimed.job))
+      else await this.#startHeld(held, slot)
     } catch (error) {
       if (isMachineTrouble(error)) throw error
       this.#giveUp(claimed, error)
     }
     return true
+  }
+
+  /** Claims the next job behind each short script, so that it starts when that ends. */
+  claimAhead(queue: Queue): void {
+    if (!this.free && !this.#alone && this.#suspect === undefined) this.#ahead.claim(queue)
+  }
+
+  /** Nothing waits behind a script that takes long; when no more is to be started, nothing waits at all. */
+  giveBack(which: 'overdue' | 'all'): void {
+    this.#ahead.giveBack(this.#suspect === undefined ? which : 'all')
+  }
+
+  async #startHeld({ claimed, ready }: Held, slot: number): Promise<void> {
+    const found = await ready
+    if (found === undefined || !isStillReady(this.#runner, found)) {
+      if (found !== undefined) discard(found)
+      // held while this process stood still
+      if (!stillFits(this.#runner, claimed.job)) return returnToQueue(this.#runner, claimed)
+      return this.#carryOut(claimed, this.#choose(claimed.job))
+    }
+    const running = startReady(this.#runner, found)
+    if (running === undefined) return this.#heartbeat.jobDone()
+    this.#attend(running, slot)
   }
 
   #choose(job: JobRecord, stopped = false): Choice {
@@ -149,16 +182,20 @@ export class Slots {
     }
   }
 
+  /** One for which a job is held, if there is. */
   #freeSlot(): number {
-    for (let slot = 0; ; slot++) if (!this.#running.has(slot)) return slot
+    const free = Array.from({ length: this.#count }, (_, slot) => slot).filter((slot) => !this.#running.has(slot))
+    return free.find((slot) => this.#ahead.has(slot)) ?? free[0] ?? this.#count
   }
 
   #attend(running: RunningJob, slot: number): void {
     this.#running.set(slot, running)
     this.#attended.add(running)
+    this.#ahead.begins(slot)
     const vacate = () => {
       if (this.#running.get(slot) !== running) return
       this.#running.delete(slot)
+      this.#ahead.ends(slot)
       this.#alone = false
     }
     const end = () => {
@@ -182,7 +219,8 @@ export class Slots {
   async change(atMostMs: number): Promise<void> {
     const runs = new Set(this.#running.values())
     const changes = [...this.#attended].map((job) => (runs.has(job) ? job.vacated : job.ended.catch(() => undefined)))
-    if (changes.length > 0) await this.#runner.clock.within(atMostMs, Promise.race(changes))
+    const patienceMs = Math.min(atMostMs, this.#ahead.patienceMs())
+    if (changes.length > 0) await this.#runner.clock.within(patienceMs, Promise.race(changes))
     this.check()
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {
@@ -193,6 +231,7 @@ export class Slots {
 
   /** Ends all scripts and returns their jobs to the queue. */
   async interrupt(cause: EndCause): Promise<void> {
+    this.#ahead.giveBack('all')
     if (this.#suspect !== undefined) returnToQueue(this.#runner, this.#suspect.claimed)
     this.#suspect = undefined
     for (const running of this.#attended) running.interrupt(cause)
@@ -200,6 +239,7 @@ export class Slots {
   }
 
   async abandon(): Promise<void> {
+    this.#ahead.abandon()
     this.#suspect = undefined
     for (const running of this.#attended) running.abandon()
     await Promise.allSettled([...this.#attended].map(({ ended }) => ended))

@@ -29,19 +29,22 @@ export interface Attempt {
   readonly exit: Exit | undefined
 }
 
+/** Where the exit of an attempt is written. */
+export function exitPath(control: ControlPaths, { attempt, exit }: Pick<AttemptRecord, 'attempt' | 'exit'>): string {
+  return exit === undefined ? control.exit(attempt) : join(control.attempts, exit)
+}
+
 /** All attempts of a job, the latest last. What is known of one, as its exit is whole, is not read again. */
 export function readAttempts(
   files: Files,
   control: ControlPaths,
   known?: { readonly record: AttemptRecord; readonly exit: Exit },
 ): Attempt[] {
-  const of = (number: number) =>
-    known?.record.attempt === number
-      ? known
-      : {
-          record: files.readJson<AttemptRecord>(control.attempt(number)),
-          exit: parseExitFile(files.readText(control.exit(number))),
-        }
+  const of = (number: number) => {
+    if (known?.record.attempt === number) return known
+    const record = files.readJson<AttemptRecord>(control.attempt(number))
+    return { record, exit: parseExitFile(files.readText(exitPath(control, record ?? { attempt: number }))) }
+  }
   return numbersIn(files.list(control.attempts)).map((number) => ({
     number,
     ...of(number),

@@ -4,14 +4,17 @@ import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseExitFile } from '../../contract/exit-file.ts'
 import { spoolAt } from '../../contract/spool.ts'
 import type { JobRecord } from '../../contract/spool-records.ts'
+import { readAttempts } from '../../spool/attempt.ts'
+import { Files } from '../../system/files.ts'
+import { realOs } from '../../system/os.ts'
 import type { Bench } from '../bench.ts'
 import { type Row, sampleOf } from '../measure.ts'
 import { runnerProgram } from '../place.ts'
 import { publish } from './drain.ts'
 
+const files = new Files(realOs)
 const window = 1_000
 const batch = 7_000
 const batches = 14
@@ -48,7 +51,7 @@ export async function grown({ place }: Bench): Promise<Row[]> {
     const last = spool.control(ids.at(-1) ?? '')
     while (readdirSync(spool.queue(lane)).length > 0) await sleep(500)
     while (readdirSync(spool.running(runnerId())).length > 0) await sleep(100)
-    const exits = ids.map((id) => parseExitFile(readFileSync(spool.control(id).exit(1), 'utf8')))
+    const exits = ids.map((id) => readAttempts(files, spool.control(id))[0]?.exit)
     if (exits.some((exit) => exit?.rc !== 0)) throw new Error(`a job before ${last.dir} failed`)
     const starts = exits.map((exit) => exit?.startUptimeMs ?? 0)
     const ends = exits.map((exit) => exit?.endUptimeMs ?? 0)

@@ -102,7 +102,7 @@ function lostStarts({ disk, jobs }: World, site: SimulatedSite): (job: string, e
   const ended = new Set(jobs.filter(({ finished }) => finished > 0).map(({ planned }) => planned.job.name))
   return (job, exitFile) => {
     if (!exitFile.startsWith(`${site.workspace}/`) || ended.has(job) || site.hasResult(exitFile)) return false
-    return disk.text(exitFile.replace(/\.rc$/, ''))?.endsWith('}\n') !== true
+    return disk.text(exitFile.replace(/(?:\.[0-9a-f]+)?\.rc$/, ''))?.endsWith('}\n') !== true
   }
 }
 

@@ -99,8 +99,8 @@ export const mutants: readonly Mutant[] = [
   one(
     'a runner starts what its walltime cannot hold',
     'runner/claim.ts',
-    'if (!fits(job, remaining, shape) && tooLongForLane(job, shape.timeMs) === undefined) {',
-    'if (tooLongForLane(job, shape.timeMs) !== undefined && remaining < 0 && fits(job, remaining, shape)) {',
+    'return fits(job, remainingMs(runner), shape) || tooLongForLane(job, shape.timeMs) !== undefined',
+    'return fits(job, remainingMs(runner), shape) || tooLongForLane(job, shape.timeMs) === undefined',
   ),
   one(
     'a seat is taken from a runner that lives',

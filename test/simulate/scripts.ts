@@ -106,6 +106,8 @@ export function startLauncher(world: ScriptWorld, allocation: Allocation, runner
     gone: promise,
     load: (start: ScriptStart) => {
       loaded = start
+      // as the real one, it opens the file and writes what it used before
+      append(world.disk, machine.name, start.exit, '0m0.0s 0m0.0s\n0m0.0s 0m0.0s\n')
     },
     go: () => {
       const start = loaded
@@ -126,6 +128,16 @@ export function startLauncher(world: ScriptWorld, allocation: Allocation, runner
   }
 }
 
+/** False when it cannot be written. */
+function append(disk: Disk, machine: string, path: string, text: string): boolean {
+  try {
+    disk.append(path, text, machine)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** What a script does, and what its launcher writes; `over` when that is done, and whether it could be written. */
 function startScript(
   world: ScriptWorld,
@@ -142,16 +154,9 @@ function startScript(
   const { token, rc } = orders
   const mark = environment.HPC_BATCH_JOB ?? ''
   const up = () => ((kernel.now - machine.bootedMs) / 1000).toFixed(2)
-  const say = (text: string) => {
-    try {
-      disk.append(exitFile, text, machine.name)
-      return true
-    } catch {
-      return false
-    }
-  }
+  const say = (text: string) => append(disk, machine.name, exitFile, text)
   const groupId = machine.nextPid()
-  if (!say(`0m0.0s 0m0.0s\n0m0.0s 0m0.0s\ngroup ${groupId}\nstart ${up()}\n`)) {
+  if (!say(`group ${groupId}\nstart ${up()}\n`)) {
     over(false)
     return
   }

@@ -237,10 +237,12 @@ export class World {
   #attempted(path: string): void {
     const [, control, number] = /^(.*\/control\/[^/]+)\/attempts\/(\d+)$/.exec(path) ?? []
     if (control === undefined) return
-    const read = (file: string) => JSON.parse(this.disk.text(file) || '{}') as { name?: string; fence?: string }
+    const read = (file: string) =>
+      JSON.parse(this.disk.text(file) || '{}') as { name?: string; fence?: string; exit?: string }
     const job = read(`${control}/job.yml`).name
-    if (job !== undefined && read(path).fence === undefined)
-      this.attempts.set(`${path}.rc`, {
+    const { fence, exit = `${number}.rc` } = read(path)
+    if (job !== undefined && fence === undefined)
+      this.attempts.set(`${control}/attempts/${exit}`, {
         job,
         mark: `${control.slice(control.lastIndexOf('/') + 1)}.${number}`,
         atMs: this.kernel.now,
