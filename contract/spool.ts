@@ -64,22 +64,23 @@ export interface ControlPaths {
 }
 
 function controlPaths(dir: string): ControlPaths {
-  const attempts = join(dir, 'attempts')
+  // by hand: a runner asks for these a dozen times a job, and `join` would look at each character again
+  const attempts = `${dir}/attempts`
   return {
     dir,
-    record: join(dir, 'job.yml'),
+    record: `${dir}/job.yml`,
     attempts,
-    attempt: (n) => join(attempts, `${n}`),
-    attemptEnd: (n) => join(attempts, `${n}.end`),
-    attemptResult: (n) => join(attempts, `${n}.result`),
-    script: (n) => join(dir, n === 1 ? 'job.sh' : `job.${n}.sh`),
-    stdout: (n) => join(attempts, `${n}.stdout`),
-    stderr: (n) => join(attempts, `${n}.stderr`),
-    exit: (n) => join(attempts, `${n}.rc`),
-    told: (n) => join(attempts, `${n}.told`),
-    result: join(dir, 'result'),
-    resultRecord: join(dir, 'result', 'result.json'),
-    cancel: join(dir, 'cancel'),
+    attempt: (n) => `${attempts}/${n}`,
+    attemptEnd: (n) => `${attempts}/${n}.end`,
+    attemptResult: (n) => `${attempts}/${n}.result`,
+    script: (n) => (n === 1 ? `${dir}/job.sh` : `${dir}/job.${n}.sh`),
+    stdout: (n) => `${attempts}/${n}.stdout`,
+    stderr: (n) => `${attempts}/${n}.stderr`,
+    exit: (n) => `${attempts}/${n}.rc`,
+    told: (n) => `${attempts}/${n}.told`,
+    result: `${dir}/result`,
+    resultRecord: `${dir}/result/result.json`,
+    cancel: `${dir}/cancel`,
   }
 }
 
@@ -139,7 +140,8 @@ export interface Spool {
 }
 
 export function spoolAt(root: string): Spool {
-  const at = (...parts: string[]) => join(root, ...parts)
+  const base = join(root).replace(/\/+$/, '')
+  const at = (...parts: string[]) => `${base}/${parts.join('/')}`
   return {
     root,
     marker: at('.hpc-workspace'),

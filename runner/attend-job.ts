@@ -3,7 +3,7 @@ import { describeError } from '../contract/errors.ts'
 import { type Exit, hasBegun, parseExitFile } from '../contract/exit-file.ts'
 import { jobMark, markName } from '../contract/job-mark.ts'
 import type { AttemptRecord, EndCause } from '../contract/spool-records.ts'
-import { exitPath, isLatestAttempt, launcherLives } from '../spool/attempt.ts'
+import { exitPath, isLatestAttempt, launcherLives, readAttempts } from '../spool/attempt.ts'
 import { type Ended, overtime, readCancel } from '../spool/ended-by-us.ts'
 import { finishAttempt } from '../spool/finish.ts'
 import { groupLives, processesMarked, signal } from '../system/process.ts'
@@ -199,9 +199,9 @@ class AttendedJob {
     await this.#endLeftovers(exit)
     if (this.#abandoned) return
     if (this.#interruptedBy !== undefined) return returnToQueue(this.#runner, this.#claimed)
-    const isOurs = () => isLatestAttempt(files, spool.control(id), attempt)
+    const control = spool.control(id)
     if (exit === undefined) {
-      if (!isOurs()) return dropKey(this.#runner, this.#claimed)
+      if (!isLatestAttempt(files, control, attempt)) return dropKey(this.#runner, this.#claimed)
       if (this.#endedByUs !== undefined) return abort(this.#runner, this.#claimed, attempt + 1, this.#endedByUs)
       recordEnd(this.#runner, id, attempt, this.#wasNeverBegun() ? 'never-started' : 'died-alone')
       return returnToQueue(this.#runner, this.#claimed)
@@ -210,9 +210,10 @@ class AttendedJob {
     this.#vacate()
     await new Promise((resolve) => setImmediate(resolve))
     if (this.#abandoned) return
-    if (!isOurs()) return dropKey(this.#runner, this.#claimed)
-    const peak = this.#memory.bytes
-    await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, peak)
+    const attempts = readAttempts(files, control, { record: this.#attempt, exit })
+    if (attempts.at(-1)?.number !== attempt) return dropKey(this.#runner, this.#claimed)
+    const { bytes } = this.#memory
+    await finishAttempt(files, spool, job, this.#attempt, exit, this.#runner.uuid(), this.#endedByUs, bytes, attempts)
     handOver(this.#runner, this.#claimed)
     leftovers.add(this.#mark)
   }

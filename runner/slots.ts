@@ -103,7 +103,7 @@ export class Slots {
     const { files, spool, shape } = this.#runner
     const control = spool.control(job.id)
     const look = () => ({
-      hasResult: readResult(files, control) !== undefined,
+      hasResult: files.exists(control.result) && readResult(files, control) !== undefined,
       attempts: readAttempts(files, control),
       hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
       livesHere: (attempt: AttemptRecord) => !stopped && attemptLives(job.id, attempt, this.#runner.bootId),

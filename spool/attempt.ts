@@ -127,10 +127,9 @@ export function readResult(files: Files, control: ControlPaths): ResultRecord | 
  */
 export function settleResult(files: Files, control: ControlPaths, result: ResultRecord): ResultRecord {
   const folder = `${control.attemptResult(result.attempt)}.${result.nonce}`
-  files.removeTree(folder)
   files.makeFolder(folder)
-  // the folder is ours alone
-  files.publish(join(folder, 'result.json'), `${JSON.stringify(result)}\n`, 0o600, 'later')
+  // the folder is ours alone, and nobody looks into it before it has its name
+  files.writeOwn(`${folder}/result.json`, `${JSON.stringify(result)}\n`)
   try {
     files.os.renameSync(folder, control.result)
     files.syncFolder(control.dir)

@@ -8,7 +8,8 @@ import type { Files } from '../system/files.ts'
 
 /** Undefined while there is none; `unknown` when its content is not whole. */
 export function readEnd<T>(files: Files, path: string, unknown: T): T | undefined {
-  const text = files.readText(path)
+  // mostly there is none, and an error made and caught would cost more than a look
+  const text = files.exists(path) ? files.readText(path) : undefined
   if (text === undefined) return undefined
   try {
     return (JSON.parse(text) as T | null) ?? unknown

@@ -4,23 +4,27 @@ import type { ControlPaths, Spool } from '../contract/spool.ts'
 import type { AttemptRecord, JobRecord, ResultRecord } from '../contract/spool-records.ts'
 import { isoTime } from '../system/clock.ts'
 import type { Files } from '../system/files.ts'
-import { readAttempts, settleResult, summarise } from './attempt.ts'
+import { type Attempt, readAttempts, settleResult, summarise } from './attempt.ts'
 import { type Ended, overtime, readCancel } from './ended-by-us.ts'
 import { findOutputs } from './outputs.ts'
 
-/** The streams outlive the machine that wrote them, as the result does that tells of them. */
-function syncStreams(files: Files, control: ControlPaths, attempt: number): void {
-  for (const path of [control.stdout(attempt), control.stderr(attempt)])
-    if (sizeOf(files, path) > 0) files.syncFile(path)
+/** The streams outlive the machine that wrote them, as the result does that tells of them. Returns their sizes. */
+function syncStreams(
+  files: Files,
+  control: ControlPaths,
+  attempt: number,
+): { stdoutBytes: number; stderrBytes: number } {
+  const [stdoutBytes, stderrBytes] = [control.stdout(attempt), control.stderr(attempt)].map((path) => {
+    const bytes = files.stat(path)?.size ?? 0
+    if (bytes > 0) files.syncFile(path)
+    return bytes
+  }) as [number, number]
   files.syncFolder(control.attempts)
+  return { stdoutBytes, stderrBytes }
 }
 
 function whyEnded(files: Files, control: ControlPaths, job: JobRecord, exit: Exit): Ended | undefined {
   return readCancel(files, control) ?? overtime(job, exit.endUptimeMs - exit.startUptimeMs)
-}
-
-function sizeOf(files: Files, path: string): number {
-  return files.stat(path)?.size ?? 0
 }
 
 /** Writes the result of an attempt whose script has ended. Outputs are looked for only after rc 0: a failed job delivers none. */
@@ -33,13 +37,14 @@ export async function finishAttempt(
   nonce: string,
   endedByUs?: Ended,
   peakMemoryBytes?: number,
+  attempts?: readonly Attempt[],
 ): Promise<ResultRecord> {
   const control = spool.control(job.id)
   // the runner that ended it may have died before it could say so
   const ended = endedByUs ?? (exit.rc < 0 ? whyEnded(files, control, job, exit) : undefined)
   const succeeded = exit.rc === 0 && ended === undefined
   const found = succeeded ? await findOutputs(files, spool.workDir(job.id, attempt.attempt), job.outputs) : undefined
-  syncStreams(files, control, attempt.attempt)
+  const streams = syncStreams(files, control, attempt.attempt)
   const message = ended?.message ?? found?.wrong[0]
   const startMs = Date.parse(attempt.startedAt)
   return settleResult(files, control, {
@@ -56,9 +61,8 @@ export async function finishAttempt(
     node: attempt.node,
     outputs: found?.outputs ?? [],
     missing: found?.missing ?? [],
-    stdoutBytes: sizeOf(files, control.stdout(attempt.attempt)),
-    stderrBytes: sizeOf(files, control.stderr(attempt.attempt)),
-    attempts: summarise(readAttempts(files, control, { record: attempt, exit })),
+    ...streams,
+    attempts: summarise(attempts ?? readAttempts(files, control, { record: attempt, exit })),
     warnings: found?.warnings ?? [],
   })
 }
@@ -75,8 +79,7 @@ export function finishWithout(
   const control = spool.control(job.id)
   const attempts = readAttempts(files, control)
   const last = attempts.filter(({ record }) => record !== undefined && record.fence === undefined).at(-1)
-  const streams = last?.number
-  if (streams !== undefined) syncStreams(files, control, streams)
+  const streams = last === undefined ? { stdoutBytes: 0, stderrBytes: 0 } : syncStreams(files, control, last.number)
   return settleResult(files, control, {
     nonce,
     attempt: fence.attempt,
@@ -89,8 +92,7 @@ export function finishWithout(
     node: last?.record?.node ?? '',
     outputs: [],
     missing: [],
-    stdoutBytes: streams === undefined ? 0 : sizeOf(files, control.stdout(streams)),
-    stderrBytes: streams === undefined ? 0 : sizeOf(files, control.stderr(streams)),
+    ...streams,
     attempts: summarise(attempts),
     warnings: [],
   })

@@ -127,6 +127,7 @@ export async function findOutputs(
   declared: Readonly<Record<string, { readonly name: string; readonly optional: boolean }>>,
 ): Promise<FoundOutputs> {
   const found: FoundOutputs = { outputs: [], missing: [], wrong: [], warnings: [] }
+  if (Object.keys(declared).length === 0) return found
   files.openRights(workDir)
   files.openRights(join(workDir, 'output'))
   for (const [key, output] of Object.entries(declared)) {

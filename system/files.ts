@@ -166,6 +166,11 @@ export class Files {
     if (folder === 'now') this.syncFolder(dirname(path))
   }
 
+  /** Writes, durably but for the name, a file that nobody else can have made: its folder is ours alone. */
+  writeOwn(path: string, content: Content, mode = 0o600): void {
+    this.#writeTemporary(path, content, mode)
+  }
+
   /** As `publish`, whole or not at all, but not yet durable: for what can be made again. */
   replace(path: string, content: Content, mode = 0o600): void {
     const temporary = join(dirname(path), this.temporaryName())

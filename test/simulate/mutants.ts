@@ -152,8 +152,8 @@ export const mutants: readonly Mutant[] = [
   one(
     'streams are not on disk before the result that tells of them',
     'spool/finish.ts',
-    'syncStreams(files, control, attempt.attempt)',
-    'void syncStreams',
+    'if (bytes > 0) files.syncFile(path)\n    return bytes\n  }) as [number, number]\n  files.syncFolder(control.attempts)',
+    'return bytes\n  }) as [number, number]',
   ),
   one(
     'outputs are not on disk before the result that tells of them',
