@@ -11,6 +11,11 @@ import type { Runner } from './runner.ts'
 
 /** A script that takes less is a short one. */
 const shortMs = 250
+/**
+ * More than other runners of the lane can do in that time: one that finds the queue empty leaves, and would not be there any more for what
+ * goes back.
+ */
+const manyLeft = 1_000
 
 export interface Held {
   readonly claimed: Claimed
@@ -65,6 +70,7 @@ export class Ahead {
 
   /** Claims a job behind each script that may be a short one, as its predecessor was. */
   claim(queue: Queue): void {
+    if (this.#runner.shape.maxRunners > 1 && queue.left < manyLeft) return
     for (const [slot, running] of this.#running) {
       if (!running.open) continue
       // once for each script

@@ -28,6 +28,11 @@ export class Queue {
     this.#runner = runner
   }
 
+  /** How many keys were still there, by the last listing. */
+  get left(): number {
+    return this.#keys.length - this.#next
+  }
+
   /** Claims the first job that fits; undefined when there is none. */
   claim(): Claimed | undefined {
     if (this.#next >= this.#keys.length || this.#runner.clock.monotonicMs() > this.#listAgainAtMs) this.#list(false)

@@ -36,19 +36,28 @@ describe('a job that is made ready ahead', { concurrency: 2 }, () => {
       assert.ok((attempt?.exit?.startUptimeMs ?? 0) + 10 >= (attempt?.record?.uptimeMs ?? Number.POSITIVE_INFINITY))
     }))
 
-  test('goes back to the queue when that script takes long, and another runner does it meanwhile', () =>
-    withSite({ maxRunners: 2 }, async (site) => {
+  test('goes back to the queue when that script takes long', () =>
+    withSite({}, async (site) => {
       const wait = `echo . >${site.dir}/ready; while [ ! -e ${site.dir}/go ]; do sleep 0.02; done`
       const { before, next } = await three(site, wait)
       const runner = site.startRunner()
       await site.said('ready')
       await until('the job to be back', () => site.waiting().includes(next.key))
-      const other = await site.drain()
-      assert.deepEqual([site.result(before), site.attempts(next).length], [undefined, 1])
-      assert.equal(site.result(next)?.runner, other.id)
+      assert.deepEqual([site.result(before), site.attempts(next)], [undefined, []])
       writeFileSync(join(site.dir, 'go'), '')
       await runner.ended
       assert.deepEqual([site.runnerEnd(runner)?.how, site.lines('ran')], ['drained', ['first', 'before', 'next']])
+      assert.equal(site.attempts(next).length, 1)
+    }))
+
+  test('is left to other runners of the lane when it is among the last: they would leave, finding nothing', () =>
+    withSite({ maxRunners: 2 }, async (site) => {
+      await site.publish()
+      await site.publish({ template: sh(`sleep 0.1; ls ${site.spool.queue(site.shape.lane)} >${site.dir}/waiting`) })
+      const next = await site.publish()
+      await site.drain()
+      assert.deepEqual(site.lines('waiting'), [next.key])
+      assert.equal(site.result(next)?.rc, 0)
     }))
 
   test('promise 3: is not counted when its runner dies, and runs once', () =>
