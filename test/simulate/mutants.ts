@@ -43,12 +43,6 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   one(
-    'a job that cannot be read is taken for sent',
-    'queuer/serve.ts',
-    "jobs.push({ id, where: 'unknown', attempt: 0 })",
-    "jobs.push({ id, where: 'running', attempt: 0 })",
-  ),
-  one(
     "the scheduler's TERM is taken for the script's own end",
     'runner/attend-job.ts',
     "return this.#runner.stopping() === 'terminated' && exit?.rc !== 0",
