@@ -28,6 +28,8 @@ export type Request =
       readonly observer: ObserverTime
       readonly lanes: readonly LaneShape[]
       readonly allocationLimit: number | null
+      /** What the site's store of inputs may take up, as the config says; 0 switches it off. */
+      readonly storeBytes: number
     }
   /** More lanes of this pass, made for jobs accepted since its hello. */
   | { readonly type: 'lanes'; readonly lanes: readonly LaneShape[] }
@@ -38,8 +40,10 @@ export type Request =
       readonly digest: string
       readonly lane: string
       readonly resume: boolean
+      /** Sizes of its inputs, with `resume`: `have` tells of contents of that size that the site has. */
+      readonly sizes?: readonly number[]
     }
-  /** A piece of an input, by its base name; `sha256` comes with the last piece. */
+  /** A piece of an input, by its base name; `sha256` comes with the last piece. `stored`: nothing is sent, the site has it in its store. */
   | {
       readonly type: 'part'
       readonly id: string
@@ -47,6 +51,7 @@ export type Request =
       readonly file: string
       readonly offset: number
       readonly last?: { readonly size: number; readonly sha256: string; readonly mode: number }
+      readonly stored?: true
     }
   /** Asks for a socket there, to which more channels of the connection can lead pieces of large inputs. */
   | { readonly type: 'stripes' }
@@ -86,6 +91,7 @@ export type Answer =
         readonly firstTurn: number
         readonly lastTurn: number
       }[]
+      readonly store: StoreTold
     }
   | {
       readonly type: 'refused'
@@ -93,11 +99,17 @@ export type Answer =
       readonly hint: string
       readonly code: 'site' | 'config' | 'transient' | 'denied'
     }
-  | { readonly type: 'have'; readonly id: string; readonly offsets: Readonly<Record<string, number>> }
   /** Where that socket is: null when there can be none. On each of its channels go `part`s, each with a higher offset than the last, then `end`. */
   | { readonly type: 'striping'; readonly socket: string | null }
+  | {
+      readonly type: 'have'
+      readonly id: string
+      readonly offsets: Readonly<Record<string, number>>
+      readonly stored: readonly Content[]
+    }
   | { readonly type: 'published'; readonly id: string; readonly at: string }
-  | { readonly type: 'unpublished'; readonly id: string; readonly why: string }
+  /** `lacking`: the digest of what was said to be in the store, and is not. */
+  | { readonly type: 'unpublished'; readonly id: string; readonly why: string; readonly lacking?: string }
   | {
       readonly type: 'ensured'
       readonly lanes: readonly LaneReport[]
@@ -130,6 +142,21 @@ export type Answer =
   | { readonly type: 'log'; readonly level: 'debug' | 'info' | 'warn'; readonly text: string }
   | { readonly type: 'news' }
   | { readonly type: 'ended' }
+
+/** What a file holds, whatever it is called. */
+export interface Content {
+  readonly size: number
+  readonly sha256: string
+}
+
+/** The site's store of inputs, as a pass must know it to leave out what the site has. */
+export interface StoreTold {
+  /** Contents of such sizes are kept from now on; none when `upTo` is 0. */
+  readonly from: number
+  readonly upTo: number
+  /** Digests of those that are small enough to be sent without a question; not told again while nothing has changed. */
+  readonly has?: readonly string[]
+}
 
 export interface CheckLine {
   readonly ok: boolean | null

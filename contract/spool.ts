@@ -124,6 +124,8 @@ export interface Spool {
   readonly controls: string
   readonly control: (id: string) => ControlPaths
   readonly stagings: string
+  /** Inputs that were sent once, each as `<sha256>.<size>`: copied into jobs, never linked. */
+  readonly store: string
   readonly staging: (id: string, digest: string, lane: string) => string
   readonly queues: string
   readonly queue: (lane: string) => string
@@ -153,6 +155,7 @@ export function spoolAt(root: string): Spool {
     controls: at('control'),
     control: (id) => controlPaths(at('control', id)),
     stagings: at('staging'),
+    store: at('store'),
     staging: (id, digest, lane) => at('staging', `${id}.${digest.slice(0, 16)}.${lane}`),
     queues: at('queue'),
     queue: (lane) => at('queue', lane),

@@ -21,7 +21,12 @@ function openParents({ files, spool, uid }: Queuer): string[] {
   return open
 }
 
-export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: string): Promise<CheckLine[]> {
+export async function checkSite(
+  queuer: Queuer,
+  pass: Pass,
+  schedulerName: string,
+  stored: { readonly files: number; readonly bytes: number },
+): Promise<CheckLine[]> {
   const { files, spool } = queuer
   const lines: CheckLine[] = []
   const add = (ok: boolean | null, what: string, detail: string, hint?: string) =>
@@ -51,6 +56,8 @@ export async function checkSite(queuer: Queuer, pass: Pass, schedulerName: strin
       enough ? undefined : 'free some, or move hpc_env.workspace',
     )
   }
+  const most = pass.storeBytes === 0 ? 'it is switched off' : `at most ${renderBytes(pass.storeBytes)}`
+  add(true, 'store', `${stored.files} inputs kept for other jobs, ${renderBytes(stored.bytes)}; ${most}`)
   const scheduler = schedulerFor(schedulerName)
   const answer = scheduler.readCheck(await queuer.run(scheduler.checkCommand(), 30_000))
   if (!answer.certain) add(false, 'scheduler', answer.why, `see that ${schedulerName} answers on ${queuer.host}`)

@@ -8,7 +8,7 @@ import type { Pass, Queuer } from './queuer.ts'
 /** At most so many finished jobs are told in one look; the rest in the next. */
 const doneAtOnce = 2000
 
-export function look(queuer: Queuer, pass: Pass): Extract<Answer, { type: 'welcome' }> {
+export function look(queuer: Queuer, pass: Pass): Omit<Extract<Answer, { type: 'welcome' }>, 'store'> {
   const { files, spool } = queuer
   const keys = keysIn(files.list(spool.done(pass.gateway)))
   const done: { id: string; key: string; name: string }[] = []

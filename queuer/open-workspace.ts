@@ -153,6 +153,7 @@ export function openPass(queuer: Queuer, hello: Hello): Pass | Refusal {
     observer: hello.observer,
     lanes: hello.lanes,
     allocationLimit: hello.allocationLimit,
+    storeBytes: hello.storeBytes,
   })
   if (hello.peek) return pass(highestNumber(files, passes))
   const generation = highestNumber(files, passes) + 1

@@ -30,6 +30,8 @@ export interface Pass {
   readonly observer: ObserverTime
   readonly lanes: readonly LaneShape[]
   readonly allocationLimit: number | null
+  /** The most that the store may take up. */
+  readonly storeBytes: number
 }
 
 /**

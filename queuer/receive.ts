@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import type { Request } from '../contract/protocol.ts'
 import { isJobId, isSafeName } from '../contract/spool.ts'
 import { O_CREAT, O_NOFOLLOW, O_RDWR, O_TRUNC } from '../system/os.ts'
+import { isFull } from './ballast.ts'
 import type { Queuer } from './queuer.ts'
+import { NotStored, Store } from './store.ts'
 
 type Stage = Extract<Request, { type: 'stage' }>
 type Part = Extract<Request, { type: 'part' }>
@@ -29,6 +31,8 @@ interface Upload {
   readonly waiting: (() => void)[]
   /** The first thing that went wrong; later pieces are then skipped. */
   fault: string | undefined
+  /** The digest of what was to come from the store, and did not. */
+  lacking?: string
 }
 
 function wake(upload: Upload): void {
@@ -52,6 +56,7 @@ export function isFileName(name: unknown): name is string {
 export class Receiver {
   readonly #queuer: Queuer
   readonly #breathe: () => Promise<void>
+  readonly #store: Store
   readonly #uploads = new Map<string, Upload>()
   /** Pieces of one file may come by several ways. */
   striped = false
@@ -59,9 +64,10 @@ export class Receiver {
   #begun: Set<string> | undefined
 
   /** `breathe` is called now and then during long work on files that were uploaded before. */
-  constructor(queuer: Queuer, breathe: () => Promise<void> = async () => undefined) {
+  constructor(queuer: Queuer, breathe: () => Promise<void> = async () => undefined, store = new Store(queuer)) {
     this.#queuer = queuer
     this.#breathe = breathe
+    this.#store = store
   }
 
   /** From a hello on: other passes may have been at work since. */
@@ -128,6 +134,8 @@ export class Receiver {
       await this.#write(upload, request, body)
     } catch (error) {
       upload.fault = error instanceof Error ? error.message : String(error)
+      if (error instanceof NotStored) upload.lacking = error.sha256
+      if (isFull(error)) this.#store.release()
       this.#close(upload)
     } finally {
       upload.busy = false
@@ -160,6 +168,7 @@ export class Receiver {
     const { os } = this.#queuer.files
     if (!isFileName(request.file)) throw new Error(`"${request.file}" is no file name`)
     const path = join(upload.dir, 'job', 'input', request.file)
+    if (request.stored === true) return this.#takeStored(upload, request, path)
     let file = upload.open.get(request.file)
     if (file === undefined) {
       file = await this.#open(path, request.offset)
@@ -190,7 +199,19 @@ export class Receiver {
     } finally {
       os.closeSync(file.fd)
     }
-    upload.verified.set(request.file, { size: file.size, sha256 })
+    const content = { size: file.size, sha256 }
+    upload.verified.set(request.file, content)
+    this.#store.keep(content, path, join(this.#queuer.spool.workDir(request.id, 1), 'input', request.file))
+  }
+
+  /** Nothing was sent: what the site has already is copied. */
+  async #takeStored(upload: Upload, { file, last }: Part, path: string): Promise<void> {
+    if (last === undefined) throw new Error(`"${file}" has no digest`)
+    const begun = upload.open.get(file)
+    if (begun !== undefined) this.#queuer.files.os.closeSync(begun.fd)
+    upload.open.delete(file)
+    await this.#store.take(last, (last.mode & 0o777) | 0o600, path)
+    upload.verified.set(file, { size: last.size, sha256: last.sha256 })
   }
 
   /** Opens a file to write on at `offset`; what lies before it is read into the digest. */
@@ -215,12 +236,13 @@ export class Receiver {
   finish(
     id: string,
     wanted: readonly { path: string; size: number; sha256: string }[],
-  ): { dir: string } | { fault: string } {
+  ): { dir: string } | { fault: string; lacking?: string } {
     const upload = this.#uploads.get(id)
     if (upload === undefined) return { fault: 'nothing was uploaded for it' }
     this.#uploads.delete(id)
     this.#close(upload)
-    if (upload.fault !== undefined) return { fault: upload.fault }
+    const { fault, lacking } = upload
+    if (fault !== undefined) return lacking === undefined ? { fault } : { fault, lacking }
     for (const { path, size, sha256 } of wanted) {
       const got = upload.verified.get(path)
       if (got === undefined) return { fault: `"${path}" did not arrive whole` }

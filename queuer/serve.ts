@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { describeError } from '../contract/errors.ts'
 import {
+  type CheckLine,
   encodeFrame,
   FrameReader,
   protocolVersion,
@@ -29,6 +30,7 @@ import { isNewestPass, openPass } from './open-workspace.ts'
 import { checkRecord, publishJobs, type Upload } from './publish.ts'
 import type { Pass, Queuer } from './queuer.ts'
 import { Receiver } from './receive.ts'
+import { Store } from './store.ts'
 import { Stripes } from './stripes.ts'
 
 class Overtaken extends Error {}
@@ -91,6 +93,7 @@ class Conversation {
   readonly #send: Send
   readonly #receiver: Receiver
   readonly #stripes: Stripes
+  readonly #store: Store
   readonly #beside = new Set<Promise<void>>()
   #askedNewest = false
   /** Whole and verified, not yet published: they are published together. */
@@ -103,10 +106,10 @@ class Conversation {
     this.#queuer = queuer
     this.#out = out
     this.#send = send
-    this.#receiver = new Receiver(queuer, () =>
-      send({ type: 'log', level: 'debug', text: 'reading what was uploaded before' }),
-    )
-    const receiver = this.#receiver
+    const breathe = () => send({ type: 'log', level: 'debug', text: 'reading what is here already' })
+    this.#store = new Store(queuer, breathe)
+    const receiver = new Receiver(queuer, breathe, this.#store)
+    this.#receiver = receiver
     this.#stripes = new Stripes({
       part: (request, body) => receiver.part(request, body),
       broke: (why) => receiver.breakOff(why),
@@ -147,7 +150,8 @@ class Conversation {
         if (!this.#askedNewest) this.#newest()
         this.#askedNewest = true
         const offsets = this.#receiver.begin(request)
-        if (request.resume) await this.#send({ type: 'have', id: request.id, offsets })
+        const stored = this.#store.ofSizes(request.sizes ?? [])
+        if (request.resume) await this.#send({ type: 'have', id: request.id, offsets, stored })
         return
       }
       case 'part':
@@ -183,7 +187,7 @@ class Conversation {
       case 'ask':
         return this.#send({ type: 'known', jobs: await this.#locateAll(request.ids) })
       case 'check':
-        return this.#send({ type: 'checked', lines: await checkSite(queuer, this.#newest(), request.scheduler) })
+        return this.#send({ type: 'checked', lines: await this.#check(request.scheduler) })
       case 'watch':
         return this.#watch(request.everyMs)
       case 'end':
@@ -245,12 +249,13 @@ class Conversation {
     this.#pass = opened
     this.#receiver.lookAnew()
     this.#unwatch()
-    if (request.peek) return this.#send(look(this.#queuer, opened))
+    if (request.peek) return this.#send({ ...look(this.#queuer, opened), store: { from: 0, upTo: 0 } })
     ensureLanes(this.#queuer, opened.lanes)
     sweep(this.#queuer)
     keepBallast(this.#queuer)
     this.#keepFresh(opened)
-    return this.#send(look(this.#queuer, opened))
+    const store = this.#store.lookAnew(opened.storeBytes)
+    return this.#send({ ...look(this.#queuer, opened), store })
   }
 
   /** A pass has a number and folders, or is none: what keeps us from writing them is told to the operator. */
@@ -270,18 +275,33 @@ class Conversation {
     const { files, spool } = this.#queuer
     // just written, so it tells the file server's time
     const pass = files.stat(join(spool.passes(gateway), String(generation)))
-    const task = keepFresh(this.#queuer, pass?.mtimeMs)
-      .then((touched) => this.#queuer.log.debug(`${touched} names touched`))
+    const done = keepFresh(this.#queuer, pass?.mtimeMs)
+      .then((touched) => {
+        this.#queuer.log.debug(`${touched} names touched`)
+        // once a day
+        if (touched > 0) this.#store.expire()
+      })
       .catch((error: unknown) => this.#queuer.log.warn(`cannot keep the workspace fresh: ${describeError(error)}`))
-      .finally(() => this.#beside.delete(task))
+    this.#goOnBeside(done)
+  }
+
+  #goOnBeside(work: Promise<void>): void {
+    const task = work.finally(() => this.#beside.delete(task))
     this.#beside.add(task)
+  }
+
+  #check(scheduler: string): Promise<CheckLine[]> {
+    return checkSite(this.#queuer, this.#newest(), scheduler, this.#store.describe())
   }
 
   async #gather(request: Extract<Request, { type: 'publish' }>): Promise<void> {
     const { record } = request
     const fault = checkRecord(record) ?? (record.id === request.id ? undefined : "its record is another job's")
     const upload = fault === undefined ? this.#receiver.finish(request.id, Object.values(record.inputs)) : { fault }
-    if ('fault' in upload) return this.#send({ type: 'unpublished', id: request.id, why: upload.fault })
+    if ('fault' in upload) {
+      const { fault: why, ...lacking } = upload
+      return this.#send({ type: 'unpublished', id: request.id, why, ...lacking })
+    }
     this.#gathered.set(request.id, { staged: upload.dir, record })
     if (this.#gathered.size >= publishedTogether) await this.publishGathered()
   }
@@ -310,14 +330,14 @@ class Conversation {
       if (fault === undefined) await this.#send({ type: 'published', id: record.id, at })
       else await this.#send({ type: 'unpublished', id: record.id, why: describeError(fault.error) })
     }
+    this.#goOnBeside(this.#store.fill())
   }
 
   /** The scheduler may take long to answer; what else was asked goes on meanwhile. */
   #ensure(pass: Pass): void {
-    const task = ensureRunners(this.#queuer, pass)
+    const done = ensureRunners(this.#queuer, pass)
       .then((ensured) => this.#send({ type: 'ensured', ...ensured }))
       .catch((error: unknown) => this.#send({ type: 'ensured', lanes: [], repaired: 0, trouble: describeError(error) }))
-      .finally(() => this.#beside.delete(task))
-    this.#beside.add(task)
+    this.#goOnBeside(done)
   }
 }

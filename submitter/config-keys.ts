@@ -12,6 +12,7 @@ import {
   mapping,
   matching,
   memory,
+  memoryOrNone,
   mode,
   name,
   oneOrMore,
@@ -260,6 +261,11 @@ export function declare(base: Base) {
       'node',
       matching('the absolute path of node, or a line "module load …"', /^(?:\/|module )[^\n\r\0]*$/).optional(),
       'Node.js there: an absolute path, or a `module load …` line. Else node ≥ 18 on `PATH`, else one that `deploy --node` put there.',
+    ),
+    store: field(
+      'storeBytes',
+      memoryOrNone.prefault('10G'),
+      'How much room there may be used for inputs that are kept, so that other jobs’ same inputs need not be sent; also never more than a quarter of what is free. `0` switches it off. Of gateways that share a workspace the smallest counts.',
     ),
     tags: field('tags', list(word).prefault([]), 'Words that requirements of jobs can ask for.'),
     preferred_jobs: field(

@@ -49,6 +49,9 @@ export const memory = scalar(
   'an amount of memory such as "32G" or "512M"',
   (value) => parseMemoryBytes(value) || undefined,
 )
+export const memoryOrNone = scalar('an amount of memory such as "32G" or "512M", or "0"', (value) =>
+  value === '0' ? 0 : parseMemoryBytes(value),
+)
 export const switchedOn = scalar('"true" or "false"', (value) =>
   value === 'true' || value === 'false' ? value === 'true' : undefined,
 )

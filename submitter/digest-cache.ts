@@ -9,6 +9,8 @@ interface Known {
 }
 
 const mostKept = 1_000
+/** Far above the steps in which any file system tells the time. */
+const settledMs = 5_000
 
 /** What changes when the file does. */
 function signOf(stats: Stats): string {
@@ -31,8 +33,12 @@ export class DigestCache {
     return known?.sign === signOf(stats) ? { sha256: known.sha256, size: known.size } : undefined
   }
 
-  set(path: string, stats: Stats, sha256: string): void {
-    if (this.get(path, stats) !== undefined) return
+  /**
+   * What was changed right before it was looked at may be changed again with the same times, and is not kept: of an input that the site
+   * has, no byte is sent that would show it.
+   */
+  set(path: string, { stats, atMs }: { readonly stats: Stats; readonly atMs: number }, sha256: string): void {
+    if (this.get(path, stats) !== undefined || atMs - stats.ctimeMs < settledMs) return
     this.#known.delete(path)
     this.#known.set(path, { sign: signOf(stats), size: stats.size, sha256 })
     this.#changed = true

@@ -24,5 +24,6 @@ export function helloOf(
     observer: gateway.clock.uptime(),
     lanes: Object.values(site.lanes).map((lane) => shapeOf(site, lane, gateway.options)),
     allocationLimit: site.limits.allocations ?? null,
+    storeBytes: site.storeBytes,
   }
 }

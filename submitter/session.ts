@@ -7,6 +7,7 @@ import { BatchWriter } from '../system/batch-writer.ts'
 import type { Site } from './config.ts'
 import type { Gateway } from './gateway.ts'
 import { type Started, startQueuer } from './start-queuer.ts'
+import { StoreView } from './store-view.ts'
 import type { Channel, Connection } from './transport/transport.ts'
 
 /** hpc_queuer answers a scheduler's silence after 30 s at most; so long a silence of its own means that it hangs. */
@@ -33,6 +34,7 @@ export class Session {
   /** Called when the site says, between passes, that something is done. */
   onNews: (() => void) | undefined
   readonly collectors = new Map<string, Collector>()
+  readonly store = new StoreView()
   #fault: HpcError | undefined
   /** What awaits room: a session that breaks frees nobody. */
   readonly #held = new Set<(error: HpcError) => void>()

@@ -93,7 +93,9 @@ export async function passOver(gateway: Gateway, work: SiteWork, session: Sessio
 
 /** Versions, what is done, how long the queues are; and from here on this pass is the newest of its gateway. */
 async function look(gateway: Gateway, session: Session, work: SiteWork): Promise<Welcome> {
-  return session.ask(helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null), 'welcome')
+  const seen = await session.ask(helloOf(gateway, work.site, work.uuid, work.state.workspace ?? null), 'welcome')
+  session.store.learn(seen.store)
+  return seen
 }
 
 /** Sends the small jobs as they are accepted, if they are still to be sent and there is room; the large ones are only gathered. */

@@ -91,6 +91,10 @@ function readFrom(gateway: Gateway, fd: number, size: number): Buffer {
 async function upload(session: Session, { record, digest, contents }: Prepared): Promise<Publish> {
   const { id } = record
   for (const { path: file, size, sha256, mode } of Object.values(record.inputs)) {
+    if (session.store.has({ size, sha256 })) {
+      await session.send({ type: 'part', id, digest, file, offset: 0, stored: true, last: { size, sha256, mode } })
+      continue
+    }
     const content = contents.get(file) ?? Buffer.alloc(0)
     let at = 0
     do {
@@ -99,6 +103,7 @@ async function upload(session: Session, { record, digest, contents }: Prepared):
       await session.send({ type: 'part', id, digest, file, offset: at, ...last }, body)
       at += pieceBytes
     } while (at < size)
+    session.store.sent({ size, sha256 })
   }
   return { type: 'publish', id, digest, record }
 }
@@ -126,12 +131,11 @@ export async function sendOne(
   // asked only now: somebody who waits and is not answered makes the site look silent
   const answer = session.answer(['published', 'unpublished'], job.hpc.id)
   await session.send(publish)
-  const outcome = answer.then(
-    (said): Sent =>
-      said.type === 'published'
-        ? { outcome: 'published', job, at: said.at }
-        : { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` },
-  )
+  const outcome = answer.then((said): Sent => {
+    if (said.type === 'published') return { outcome: 'published', job, at: said.at }
+    if (said.lacking !== undefined) session.store.lacks(said.lacking)
+    return { outcome: 'waiting', job, why: `the site did not take it: ${said.why}` }
+  })
   // the session may break while other jobs are still being sent, and nobody awaits this one yet
   outcome.catch(() => undefined)
   outcomes.push(outcome)

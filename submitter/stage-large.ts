@@ -4,6 +4,7 @@
  */
 import { basename } from 'node:path'
 import { quoted } from '../contract/errors.ts'
+import type { Content } from '../contract/protocol.ts'
 import type { FileEntry } from '../contract/spool-records.ts'
 import { digestOf, sha256 } from '../system/digest.ts'
 import { worthAThreadBytes } from '../system/file-digest.ts'
@@ -26,6 +27,17 @@ interface Look {
   readonly key: string
   readonly path: string
   readonly stats: Stats
+  readonly atMs: number
+}
+
+interface Sending {
+  /** Of the upload. */
+  readonly digest: string
+  readonly from: number
+  /** Contents of such sizes that the site has. */
+  readonly stored: readonly Content[]
+  /** So far, and so much, that more channels are worth it. */
+  readonly isFar: boolean
 }
 
 /** A file does not look as it did when its upload began. */
@@ -98,16 +110,17 @@ class LargeSending {
     const looks = await this.#look(job)
     const digest = nameOf(job, looks)
     const have = this.#session.answer('have', id)
-    await this.#session.send({ type: 'stage', id, digest, lane: job.plan.record.lane, resume: true })
-    const { offsets } = await have
-    const total = looks.reduce((sum, { stats }) => sum + stats.size, 0)
+    const sizes = looks.map(({ stats }) => stats.size)
+    await this.#session.send({ type: 'stage', id, digest, lane: job.plan.record.lane, resume: true, sizes })
+    const { offsets, stored } = await have
+    const total = sizes.reduce((sum, size) => sum + size, 0)
     const there = Object.values(offsets).reduce((sum, size) => sum + size, 0)
-    if (this.#session.roundTripMs >= worthStripesMs && total - there >= worthStripesBytes) this.#stripes.open()
+    const isFar = this.#session.roundTripMs >= worthStripesMs && total - there >= worthStripesBytes
     const inputs: Record<string, FileEntry> = {}
     let before = 0
     for (const look of looks) {
       const from = Math.min(offsets[basename(look.path)] ?? 0, look.stats.size)
-      inputs[look.key] = await this.#sendFile(job, look, digest, from, (done) => {
+      inputs[look.key] = await this.#sendFile(job, look, { digest, from, stored, isFar }, (done) => {
         this.#gateway.progress({ what: `${job.hpc.name}: ${basename(look.path)}`, done: before + done, total })
       })
       before += look.stats.size
@@ -119,8 +132,9 @@ class LargeSending {
     const { os } = this.#gateway.files
     const looks: Look[] = []
     for (const [key, path] of job.description.inputs) {
+      const atMs = this.#gateway.clock.now()
       const stats = await withInput(this.#gateway, job, path, async (fd) => os.fstatSync(fd))
-      looks.push({ key, path, stats })
+      looks.push({ key, path, stats, atMs })
     }
     return looks
   }
@@ -128,8 +142,7 @@ class LargeSending {
   #sendFile(
     job: JobToSend,
     look: Look,
-    digest: string,
-    from: number,
+    { digest, from, stored, isFar }: Sending,
     onBytes: (done: number) => void,
   ): Promise<FileEntry> {
     const { os } = this.#gateway.files
@@ -138,6 +151,14 @@ class LargeSending {
     const part = { type: 'part', id: job.hpc.id, digest, file: basename(path) } as const
     return withInput(this.#gateway, job, path, async (fd) => {
       checkUnchanged(look, os.fstatSync(fd))
+      const known = from < size ? await this.#findIn(stored, look, fd) : undefined
+      if (known !== undefined) {
+        const entry = { size, sha256: known, mode: stats.mode & 0o777 }
+        await this.#session.send({ ...part, offset: 0, stored: true, last: entry })
+        onBytes(size)
+        return { path: part.file, ...entry }
+      }
+      if (isFar) this.#stripes.open()
       const digesting = this.#digest(look, fd)
       try {
         for (let at = from; at < size; ) {
@@ -153,7 +174,7 @@ class LargeSending {
         }
         const found = await digesting.sha256
         checkUnchanged(look, os.fstatSync(fd))
-        this.#known.set(path, stats, found)
+        this.#known.set(path, look, found)
         const entry = { size, sha256: found, mode: stats.mode & 0o777 }
         await this.#session.send({ ...part, offset: size, last: entry })
         return { path: part.file, ...entry }
@@ -161,6 +182,22 @@ class LargeSending {
         digesting.stop()
       }
     })
+  }
+
+  /** Its digest, when the site has that content. It is made before anything is sent only where the site has one of this very size. */
+  async #findIn(stored: readonly Content[], look: Look, fd: number): Promise<string | undefined> {
+    const { path, stats } = look
+    const alike = stored.filter(({ size }) => size === stats.size)
+    if (alike.length === 0) return undefined
+    const digesting = this.#digest(look, fd)
+    try {
+      const found = await digesting.sha256
+      checkUnchanged(look, this.#gateway.files.os.fstatSync(fd))
+      this.#known.set(path, look, found)
+      return alike.some(({ sha256 }) => sha256 === found) ? found : undefined
+    } finally {
+      digesting.stop()
+    }
   }
 
   /** Runs beside the sending. */

@@ -40,6 +40,9 @@ export const { R_OK, W_OK, X_OK } = fs.constants
 /** A reflink where the file system can, else a copy. */
 export const COPY_CLONE = fs.constants.COPYFILE_FICLONE | fs.constants.COPYFILE_EXCL
 
+/** A reflink, or an error. */
+export const CLONE_ONLY = fs.constants.COPYFILE_FICLONE_FORCE | fs.constants.COPYFILE_EXCL
+
 export type Stats = fs.Stats
 
 /** The errno code of a file-system error, or undefined for any other thrown value. */

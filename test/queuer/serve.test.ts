@@ -1,7 +1,17 @@
 /** Conversations with the built hpc_queuer, as the submitter holds them: real processes, real frames. */
 import assert from 'node:assert/strict'
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { type Answer, encodeFrame, FrameReader, type Request, readyMark } from '../../contract/protocol.ts'
@@ -134,6 +144,46 @@ describe('hpc_queuer', () => {
     assert.equal(readFileSync(join(site.spool.workDir(record.id, 1), 'input', 'in'), 'utf8'), whole)
     talk.child.stdin.end()
     await talk.ended
+  })
+
+  test('promise 1: what was to come from the store and has gone is told, and the job is published when it is sent', async () => {
+    const { site, talk } = await opened()
+    const whole = 'x'.repeat(1024 * 1024)
+    const input = { size: whole.length, sha256: digest(whole), mode: 0o640 }
+    const stored = { file: 'in', offset: 0, stored: true, last: input } as const
+    const ids = (record: JobRecord) => ({ id: record.id, digest: digest(record.id) })
+    const first = site.record({ inputs: { in: whole } })
+    const refer = (record: JobRecord) => {
+      talk.upload(record, {})
+      talk.say({ type: 'part', ...ids(record), ...stored })
+      talk.publish(record)
+    }
+    refer(first)
+    const { id, why, lacking } = await talk.hear('unpublished')
+    assert.deepEqual([id, lacking], [first.id, input.sha256])
+    assert.match(why, /not \(or no longer\) in the store/)
+    talk.upload(first, { in: whole })
+    talk.publish(first)
+    assert.equal((await talk.hear('published')).id, first.id)
+    const second = site.record({ inputs: { in: whole } })
+    refer(second)
+    assert.equal((await talk.hear('published')).id, second.id)
+    const given = join(site.spool.workDir(second.id, 1), 'input', 'in')
+    assert.deepEqual([readFileSync(given, 'utf8') === whole, statSync(given).mode & 0o777], [true, 0o640])
+    // another gateway is told of it; somebody removes it right then
+    const other = new Conversation(site.spool.root)
+    other.say(hello({ gateway: randomUUID(), workspace: site.pass.workspace, lanes: [site.shape] }))
+    assert.deepEqual((await other.hear('welcome')).store.has, [input.sha256])
+    for (const name of names(site.spool.store)) site.files.remove(join(site.spool.store, name))
+    const third = site.record({ inputs: { in: whole } })
+    other.upload(third, {})
+    other.say({ type: 'part', ...ids(third), ...stored })
+    other.publish(third)
+    assert.equal((await other.hear('unpublished')).lacking, input.sha256)
+    for (const one of [talk, other]) {
+      one.child.stdin.end()
+      assert.equal(await one.ended, 0)
+    }
   })
 
   test('section 12: no name from the wire leaves the upload', async () => {

@@ -93,6 +93,7 @@ test('HB-16: parseConfig() reads every key there is', () => {
           model: 'large v2',
         },
         node: 'module load nodejs/20',
+        storeBytes: 20 * 1024 ** 3,
         tags: ['gpu'],
         preferredJobs: ['serial'],
         limits: { jobs: 1000, allocations: 4 },
@@ -128,6 +129,7 @@ test('HB-16: parseConfig() reads every key there is', () => {
         transport: { type: 'local' },
         scheduler: { type: 'local', queues: {}, options: [] },
         hpcEnv: { workspace: '/etc/gw/on_hpc/workspace' },
+        storeBytes: 10 * 1024 ** 3,
         tags: [],
         preferredJobs: [],
         limits: {},
@@ -159,6 +161,14 @@ test('HB-16: parseConfig() fills in what is not given', () => {
     streamCapBytes: 1024 ** 2,
   })
   assert.deepEqual(Object.keys(sites), ['s'])
+})
+
+test('parseConfig() takes 0 for a store that is switched off, and no number without a unit', () => {
+  assert.equal(parse(siteYaml(`{${local}, store: 0}`)).config.sites.s?.storeBytes, 0)
+  assert.deepEqual(
+    problems(siteYaml(`{${local}, store: 10}`)).map((line) => line.replace(/^:\d+/, '')),
+    [': sites.s.store: expected an amount of memory such as "32G" or "512M", or "0", found "10"'],
+  )
 })
 
 test('HB-16: parseConfig() names every problem at once, with line, key, what is expected and what was found', () => {

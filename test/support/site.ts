@@ -261,6 +261,7 @@ export function hello(more: object) {
     observer: { bootId: 'boot', ms: 0 },
     lanes: [] as LaneShape[],
     allocationLimit: null,
+    storeBytes: 10 * 1024 ** 3,
     ...more,
   }
 }
