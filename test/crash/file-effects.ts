@@ -75,14 +75,18 @@ export function wrapFiles(effects: Effects): void {
       writeSync(Number(args[0]), firstHalf(bytes), 0, undefined, position)
     },
   )
-  wrap(
-    'copyFileSync',
-    'copy',
-    (args) => String(args[1]),
-    (args) => () => {
-      writeSync(openSync(String(args[1]), 'wx'), firstHalf(fs.readFileSync(String(args[0]))))
-    },
-  )
+  const copyFile = table.copyFileSync as Call
+  table.copyFileSync = (...args) => {
+    const to = String(args[1])
+    if (!effects.counts(to)) return copyFile(...args)
+    // one call of ours is three of the system: the name, its rights, the content
+    for (const kind of ['create', 'chmod'] as const) {
+      const isLast = effects.isNext('after')
+      effects.make(kind, to, () => isLast && openSync(to, 'wx'))
+    }
+    const half = () => void writeSync(openSync(to, 'wx'), firstHalf(fs.readFileSync(String(args[0]))))
+    return effects.make('copy', to, () => copyFile(...args), half)
+  }
   const open = table.openSync as Call
   table.openSync = (...args) => {
     const path = String(args[0])

@@ -84,11 +84,13 @@ function cancelled(world: World, runs: string): Job[] {
 
 function shared(world: World, runs: string): Job[] {
   template(world, runs, 'counted', copies)
-  const from = world.input('in', 'content')
+  // large enough for the site's store, from which the second job gets it
+  const content = 'content '.repeat(130 * 1024)
+  const from = world.input('in', content)
   return ['a', 'b'].map((name) => {
     const to = world.out(name)
     dropCopy(world, name, from, to)
-    return { dropbox: world.dropbox, name, args: { token: name }, ends: [ok(`${name} out\n`, { [to]: 'content' })] }
+    return { dropbox: world.dropbox, name, args: { token: name }, ends: [ok(`${name} out\n`, { [to]: content })] }
   })
 }
 

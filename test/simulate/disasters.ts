@@ -30,6 +30,25 @@ export function letLoose(world: World): void {
   })
   const { cleanedAfterMs } = world.plan
   if (cleanedAfterMs !== undefined) atNight(world, cleanedAfterMs)
+  if (world.plan.harmed) harmStores(world)
+}
+
+/** Somebody of the site's account alters or removes what is kept for other jobs, at times that no other chance hangs on. */
+function harmStores(world: World, round = 1): void {
+  const { kernel, disk, sites, storm } = world
+  kernel.after(90_000, () => {
+    if (kernel.now >= storm.endsMs) return
+    for (const { workspace } of sites) {
+      const names = disk.names(`${workspace}/store`).filter((name) => !name.startsWith('.'))
+      const path = `${workspace}/store/${names[round % Math.max(1, names.length)] ?? ''}`
+      const text = disk.text(path)
+      if (text === undefined) continue
+      world.fault('an input in the store is harmed')
+      if (round % 4 === 0) disk.unlink(path)
+      else disk.put(path, 'x'.repeat(round % 4 === 1 ? text.length / 2 : text.length))
+    }
+    harmStores(world, round + 1)
+  })
 }
 
 /** At random moments, so often an hour on average, while the storm lasts. */

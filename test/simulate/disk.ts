@@ -41,6 +41,8 @@ export interface Descriptor {
 export class Disk {
   readonly root: FolderNode
   readonly volumes = new Map<string, Volume>()
+  /** Whether its file systems can share blocks between files. */
+  clones = true
   #inodes = 0
   /** The story itself writes: no quota stops it. */
   #privileged = false

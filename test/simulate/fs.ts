@@ -111,6 +111,8 @@ export function fsOf(current: () => FsContext, proc: (path: string) => string | 
       current().disk.there(path, 'access', true)
     },
     copyFileSync: (from: string, to: string, mode = 0) => {
+      if ((mode & constants.COPYFILE_FICLONE_FORCE) !== 0 && !current().disk.clones)
+        throw osError('ENOTSUP', 'copyfile', to)
       const node = current().disk.there(from, 'copyfile', true)
       if (node.kind !== 'file') throw osError('EISDIR', 'copyfile', from)
       const exclusive = (mode & constants.COPYFILE_EXCL) === 0 ? 0 : constants.O_EXCL

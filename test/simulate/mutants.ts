@@ -168,6 +168,12 @@ export const mutants: readonly Mutant[] = [
     'if (request.last.size < 0) {',
   ),
   one(
+    'what a job gets from the store is not verified',
+    'queuer/copy-content.ts',
+    "if (hash.digest('hex') !== sha256 || (",
+    'if (hash === undefined || (',
+  ),
+  one(
     'silence of the scheduler counts as absence of a runner',
     'queuer/decide-runners.ts',
     'live === undefined ? (before?.absences ?? 0) : live',

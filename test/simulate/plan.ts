@@ -26,11 +26,18 @@ export interface Plan {
   readonly cleanedAfterMs: number | undefined
   /** What is in the input that several jobs read. */
   readonly shared: string
+  /** Whether its file systems can share blocks between files. */
+  readonly clones: boolean
+  /** Somebody alters what a site's store keeps. */
+  readonly harmed: boolean
   readonly storm: Storm
 }
 
 export function planOf(seed: number, faults: boolean): Plan {
   const chance = new Chance(seed ^ 0x5eed)
+  // drawn apart, so that the other seeds stay what they were: one that the site's store keeps, and one that goes with the large ones
+  const store = new Chance(seed ^ 0x5707e)
+  const kept = store.pick([0, 0, store.between(1_024, 6_000), store.between(8_200, 20_000)])
   // days in the queue, a pass an hour, a cleaner at night: what is still needed must not look old
   const slow = faults && chance.happens(0.05)
   return {
@@ -45,7 +52,9 @@ export function planOf(seed: number, faults: boolean): Plan {
     arrivalsMs: chance.pick([minuteMs / 2, 2 * minuteMs, 10 * minuteMs]),
     twin: faults && chance.happens(0.3),
     cleanedAfterMs: slow ? 48 * hourMs : undefined,
-    shared: chance.hex(chance.between(0, 60)),
+    shared: [store.hex(kept), chance.hex(chance.between(0, 60))].find((text) => text !== '') ?? '',
+    clones: store.happens(0.5),
+    harmed: faults && store.happens(0.5),
     storm: stormOf(chance, faults ? (slow ? 120 * hourMs : 90 * minuteMs) : 0),
   }
 }

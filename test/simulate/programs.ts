@@ -103,6 +103,9 @@ export const adapted: readonly Change[] = [
   { file: 'submitter/site-pass.ts', from: 'const uploadBudgetMs = 300_000', to: 'const uploadBudgetMs = 1_000' },
   { file: 'system/piece-sender.ts', from: 'pieceBytes = 256 * 1024', to: 'pieceBytes = 256' },
   { file: 'queuer/ballast.ts', from: 'const ballastBytes = 256 * 1024', to: 'const ballastBytes = 256' },
+  { file: 'queuer/store.ts', from: 'const smallestBytes = 1024 * 1024', to: 'const smallestBytes = 1024' },
+  { file: 'queuer/store.ts', from: 'const atOnceBytes = 8 * 1024 * 1024', to: 'const atOnceBytes = 8 * 1024' },
+  { file: 'queuer/copy-content.ts', from: 'const pieceBytes = 1024 * 1024', to: 'const pieceBytes = 1024' },
   { file: 'system/file-digest.ts', from: 'worthAThreadBytes = 64 * 1024 * 1024', to: 'worthAThreadBytes = 16 * 1024' },
 ]
 

@@ -57,6 +57,7 @@ export class World {
     this.programs = programs
     this.#trace = trace
     this.storm = plan.storm
+    this.disk.clones = plan.clones
     this.sites = plan.sites.map((name) => new SimulatedSite(this, name))
     for (let g = 1; g <= plan.gateways; g++) {
       const dir = `/g${g}`
