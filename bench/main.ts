@@ -18,6 +18,7 @@ import { scale } from './rows/scale.ts'
 import { slurm } from './rows/slurm.ts'
 import { staging } from './rows/staging.ts'
 import { starting, watching } from './rows/starting.ts'
+import { store } from './rows/store.ts'
 import { whole } from './rows/whole.ts'
 
 const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
@@ -25,6 +26,7 @@ const groups: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   watching,
   scale,
   large,
+  store,
   drain,
   grown,
   staging,

@@ -174,6 +174,11 @@ sites:
     )
   }
 
+  /** Inputs that the site keeps for other jobs. */
+  kept(): number {
+    return list(join(this.workspace, 'store')).filter((name) => !name.startsWith('.')).length
+  }
+
   /** Jobs accepted that are not known to be at the site. */
   pending(): number {
     const path = join(this.dir, 'state', 'pending.json')

@@ -35,9 +35,9 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
   const rates = { up: [] as number[], down: [] as number[], peerUp: [] as number[], peerDown: [] as number[] }
   const rate = (ms: number) => (megabytes * 1048.576) / ms
   for (let turn = 0; turn < turns; turn++) {
-    // a new file each time: nothing is known of it
+    // a new content each time: nothing is known of it, and the site does not have it
     rmSync(input, { force: true })
-    writeLarge(input)
+    writeLarge(input, turn)
     const output = join(site.dir, 'out', `large-${turn}`)
     site.pause()
     site.drop(`large-${turn}`, `script: copy\ninput_map: {from: ${input}}\noutput_map: {to: ${output}}\n`)
@@ -50,6 +50,8 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
         }),
       ),
     )
+    // beside nothing else: it is copied when nobody waits any more
+    await until('the site to keep it', () => site.kept() === turn + 1)
     rates.peerUp.push(rate(peer.up(input)))
     site.pause()
     openGate(site)
@@ -84,10 +86,10 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
   ]
 }
 
-function writeLarge(path: string): void {
-  const block = randomLike(1024 * 1024, 7)
+export function writeLarge(path: string, seed: number, count = megabytes): void {
+  const block = randomLike(1024 * 1024, 7 + seed)
   writeFileSync(path, '')
-  for (let i = 0; i < megabytes; i++) writeFileSync(path, block, { flag: 'a' })
+  for (let i = 0; i < count; i++) writeFileSync(path, block, { flag: 'a' })
 }
 
 /** Milliseconds for as many bytes. */
@@ -144,7 +146,7 @@ async function cutOff(place: Place, turns: number): Promise<Row> {
   const again: number[] = []
   for (let turn = 0; turn < turns; turn++) {
     rmSync(input, { force: true })
-    writeLarge(input)
+    writeLarge(input, turn)
     const before = site.queued()
     site.drop(`cut-${turn}`, `script: read\ninput_map: {from: ${input}}\n`)
     proxy.cutAfter('up', 0.8 * bytes)
