@@ -11,7 +11,7 @@ import { Site } from '../site.ts'
 import { publish } from './drain.ts'
 
 const jobs = 200
-const ticks = 10
+const ticks = 3
 const jobsPerTick = 5
 const ticksPerDay = 1_440
 /** By hpc_batch's own description: so many requests of sftp to send a job, each a call of the login node on its file system or more. */
@@ -61,7 +61,7 @@ interface Seen {
   readonly calls: number
 }
 
-/** Ten ticks of a cron over ssh with new jobs in each, and ten with nothing new while jobs are in flight; each from a process of its own. */
+/** Some ticks of a cron over ssh with new jobs in each, and some with nothing new while jobs are in flight; each from a process of its own. */
 async function aDay(place: Place): Promise<Row[]> {
   const sshd = await startSshd({ hostKeys: ['ed25519'], config: ['LogLevel VERBOSE'] })
   place.atEnd(() => sshd.stop())
@@ -69,7 +69,8 @@ async function aDay(place: Place): Promise<Row[]> {
   const trace = join(dir, 'calls')
   const node = join(dir, 'node')
   // appends: one file of all queuers, one after the other
-  writeFileSync(node, `#!/bin/sh\nexec strace -f -A -o ${trace} -e trace=%file,getdents64 ${process.execPath} "$@"\n`)
+  const traced = `exec strace -f -A -o ${trace} -e trace=%file,getdents64 ${process.execPath} "$@"`
+  writeFileSync(node, `#!/bin/sh\ncase "$1" in *hpc_queuer) ${traced} ;; *) exec ${process.execPath} "$@" ;; esac\n`)
   chmodSync(node, 0o755)
   const site = new Site(place, { wire: await openWire(place, 0), sshd, held: true, node })
   const seen = (): Seen => {
