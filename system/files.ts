@@ -334,7 +334,23 @@ export class Files {
     }
     this.openRights(path)
     for (const name of this.list(path)) this.#removeTree(join(path, name), root)
-    if (this.exists(path)) this.removeEmptyFolder(path)
+    if (this.exists(path) && !this.removeEmptyFolder(path)) this.#removeOddNames(path, root)
+  }
+
+  /** A name that is no UTF-8 is not listed as what it is, and so not found: it gets one that is. */
+  #removeOddNames(path: string, root: string): void {
+    const odd: Buffer[] = []
+    try {
+      odd.push(...this.os.readdirSync(path, 'buffer').filter((name) => !Buffer.from(`${name}`).equals(name)))
+    } catch (error) {
+      if (errno(error) !== 'ENOENT') throw error
+    }
+    for (const name of odd) {
+      const plain = join(path, this.temporaryName())
+      this.os.renameSync(Buffer.concat([Buffer.from(`${path}/`), name]), plain)
+      this.#removeTree(plain, root)
+    }
+    if (odd.length > 0) this.removeEmptyFolder(path)
   }
 
   /** Makes a regular file's content durable, whoever wrote it. */

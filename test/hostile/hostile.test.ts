@@ -31,6 +31,8 @@ import { slurm } from '../../scheduler/slurm.ts'
 import { parseConfig } from '../../submitter/config.ts'
 import { JobReceiver } from '../../submitter/receive-job.ts'
 import { Coverage } from '../fuzz/coverage.ts'
+import type { End, Job } from '../judge/evidence.ts'
+import { judgeWorld } from '../judge/judged-world.ts'
 import { cpuMs } from '../support/cpu-time.ts'
 import { testGateway } from '../support/gateway.ts'
 import { list, type Ran, World } from '../support/world.ts'
@@ -43,6 +45,14 @@ import { note, summary } from './tried.ts'
 import { printedValues, templates, templateValue, values, valueTemplate } from './values.ts'
 
 const raw = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/
+
+function isReadable(path: string): boolean {
+  try {
+    return (load(readFileSync(path, 'utf8')) as { job?: unknown }).job !== undefined
+  } catch {
+    return false
+  }
+}
 
 /** What ran of the programs, and of the parts that are called right here. */
 let reached: ReachedCode | undefined
@@ -188,6 +198,35 @@ describe('one dropbox with all of them in it', () => {
     note(kind, name, end === 'ok' ? '' : message)
   }
 
+  const endOfName = (name: string): Ending => {
+    if (/[\u0000-\u001f\u007f]/.test(name)) return /its name holds a line break or control character; rename the file/
+    return name.startsWith('-') ? /its name begins with "-".*rename the file/ : 'ok'
+  }
+
+  /** What the judge of all suites is told of a case: how it may end. That of others' text may be no YAML for a tool to read. */
+  function judged(name: string, end: Ending): Job[] {
+    if (!isReadable(join(world.dropbox, `${name}.job.finished`))) return []
+    const good: End = { status: 'ok', state: 'done', rc: 0, outputs: {} }
+    const ends: End[] =
+      end === 'ok' ? [good] : [{ status: 'error', state: 'aborted', rc: null, message: end, outputs: {} }]
+    return [{ dropbox: world.dropbox, name, ends, mayNotRun: true }]
+  }
+
+  test('promise 1: for the judge of the other suites, too, each has ended once, and nothing is left of it', (context) => {
+    const jobs = [
+      ...names.flatMap((name) => judged(name, endOfName(name))),
+      ...Object.entries(games).flatMap(([name, end]) => judged(name, end)),
+      ...table.flatMap(([, [, end]], index) => judged(dropped('text', index), end)),
+      ...Object.values(binaries).flatMap(([, end], index) => judged(dropped('bytes', index), end)),
+    ]
+    context.diagnostic(`${jobs.length} of ${readdirSync(world.dropbox).length} results judged`)
+    assert.ok(jobs.length > 150, `only ${jobs.length} can be read by a tool`)
+    const mine = new Set(jobs.map(({ name }) => `${name}.job.finished`))
+    const foreign = readdirSync(world.dropbox).filter((name) => !mine.has(name))
+    const gateways = [{ dropbox: world.dropbox, state: join(world.dir, 'state'), destinations: [], foreign }]
+    assert.deepEqual(judgeWorld(world, jobs, { gateways }), [])
+  })
+
   test('P-HB-05 P-HB-09: every description has its expected end', () => {
     const wrong: string[] = []
     const each = (kind: string, name: string, as: string, end: Ending) => {
@@ -204,11 +243,7 @@ describe('one dropbox with all of them in it', () => {
   })
 
   test('HB-01: jobs of odd names run, those that programs take for something else are refused, and all are shown without harm', () => {
-    const refused = (name: string): Ending => {
-      if (/[\u0000-\u001f\u007f]/.test(name)) return /its name holds a line break or control character; rename the file/
-      return name.startsWith('-') ? /its name begins with "-".*rename the file/ : 'ok'
-    }
-    for (const name of names) check('name', JSON.stringify(name), name, refused(name))
+    for (const name of names) check('name', JSON.stringify(name), name, endOfName(name))
   })
 
   test('HB-01 P-HB-12: links, folders, pipes, and what is planted under our names', () => {

@@ -116,7 +116,8 @@ function shown({ status, state, rc, message, stdout }: Block | End): string {
 
 /** Which state may follow which; the design's chain, with the ways back and out. */
 const followers: Readonly<Record<string, readonly string[]>> = {
-  submitted: ['waiting'],
+  // what cannot be read is refused before anything is known of it
+  submitted: ['waiting', 'aborted'],
   waiting: ['waiting', 'held', 'ready', 'aborted', 'cancelling', 'cancelled'],
   held: ['waiting', 'ready', 'aborted', 'cancelling', 'cancelled'],
   ready: ['ready', 'waiting', 'scheduled', 'aborted', 'cancelling', 'cancelled'],

@@ -76,6 +76,16 @@ describe('removeTree()', () => {
     files.removeTree(join(dir, 'nothing'))
     assert.deepEqual([names(dir), names(join(dir, 'precious'))], [['precious'], ['file']])
   })
+
+  test('removes what bears a name that is no UTF-8', () => {
+    const dir = folder()
+    mkdirSync(join(dir, 'tree'))
+    const odd = (last: number) => Buffer.concat([Buffer.from(join(dir, 'tree', 'a')), Buffer.from([last])])
+    mkdirSync(odd(0xff))
+    writeFileSync(odd(0xfe), 'x')
+    files.removeTree(join(dir, 'tree'))
+    assert.deepEqual(names(dir), [])
+  })
 })
 
 describe('numbered files', () => {
