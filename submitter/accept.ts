@@ -55,8 +55,8 @@ export interface Accepted {
 const firstBatch = 8
 const largestBatch = 64
 const turnEvery = 2
-/** New jobs of one pass: all of them are in memory until it ends. */
-const mostArrivals = 3_000
+/** New jobs that one pass looks at and takes: all of them are in memory until it ends. */
+const mostArrivals = 2_000
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
@@ -93,9 +93,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   giveWhatWasLeft(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const ready = await findReady(desk, names, result, wake !== undefined)
-  for (const { name } of ready.slice(mostArrivals))
-    result.waiting.push({ name, why: `a pass takes ${mostArrivals} jobs; the next one goes on` })
-  const arrivals = ready.slice(0, mostArrivals).map(({ name, look, uid }) => ({
+  const arrivals = ready.map(({ name, look, uid }) => ({
     name,
     look,
     uid,
@@ -226,27 +224,42 @@ async function findReady(
     names.finished.delete(name)
   }
   const blocked = (name: string) => names.submitted.has(name) || names.finished.has(name)
-  const again: string[] = []
+  const free: string[] = []
   for (const name of names.jobs) {
-    if (blocked(name)) {
-      const why = names.submitted.has(name)
-        ? 'a job of this name is under way'
-        : 'the result of an earlier job of this name has not been taken away'
-      result.waiting.push({ name, why })
-    } else if (lookAt(name) === 'look-again') again.push(name)
+    if (!blocked(name)) {
+      free.push(name)
+      continue
+    }
+    const why = names.submitted.has(name)
+      ? 'a job of this name is under way'
+      : 'the result of an earlier job of this name has not been taken away'
+    result.waiting.push({ name, why })
   }
+  const chosen = oldest(gateway, free)
+  const again = [...chosen].filter((name) => lookAt(name) === 'look-again')
+  for (const name of free)
+    if (!chosen.has(name)) result.waiting.push({ name, why: `a pass takes ${mostArrivals} jobs; the next one goes on` })
   if (again.length > 0) {
     await clock.sleep(config.settleMs)
     for (const name of again) lookAt(name)
   }
   for (const name of Object.keys(looks))
     result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
-  const lookedAt = new Set(names.jobs)
-  const others = woken ? Object.entries(remembered).filter(([name]) => !lookedAt.has(name)) : []
+  const there = new Set(names.jobs)
+  const isLeft = (name: string) => !chosen.has(name) && (woken || there.has(name))
+  const others = Object.entries(remembered).filter(([name]) => isLeft(name))
   const after = { ...Object.fromEntries(others), ...looks }
   if (JSON.stringify(after) !== JSON.stringify(remembered))
     gateway.files.replace(looksPath, `${JSON.stringify(after)}\n`)
   return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
+}
+
+/** As many as a pass takes, the oldest: of the others nothing is read. */
+function oldest(gateway: Gateway, names: readonly string[]): ReadonlySet<string> {
+  if (names.length <= mostArrivals) return new Set(names)
+  const aged = names.map((name) => ({ name, mtimeMs: gateway.files.stat(jobFile(gateway, name).job)?.mtimeMs ?? 0 }))
+  aged.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
+  return new Set(aged.slice(0, mostArrivals).map(({ name }) => name))
 }
 
 /** A job accepted by an earlier pass that is not known to have reached its site. */

@@ -10,7 +10,7 @@ import { Site } from '../site.ts'
 const sizes = [100, 1_000, 10_000]
 const largest = 100_000
 /** What a pass takes at most. */
-const perPass = 3_000
+const perPass = 2_000
 /** Noise of two cores; a cost that grew with the jobs already there would be far below it. */
 const flat = 0.8
 const measure =

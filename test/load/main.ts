@@ -24,7 +24,7 @@ const runs = {
       jobsPerDrop: Number(values.jobs ?? 40),
       secondsPerDrop: Number(values.seconds),
     }),
-  outstanding: () => outstanding(Number(values.jobs ?? 100_000), 10_000),
+  outstanding: () => outstanding(Number(values.jobs ?? 100_000), 2_000),
 }
 type Name = keyof typeof runs
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { accept } from '../../submitter/accept.ts'
@@ -54,4 +54,40 @@ test('accept() costs a job two renames of its description, one fsync, and few lo
   }
   for (const [name, count] of Object.entries(most))
     assert.ok((each[name] ?? 0) <= count, `${name}: ${each[name]} a job`)
+})
+
+test('accept() takes the oldest 2,000 new jobs, and reads none of the others', async () => {
+  const busy = await testGateway()
+  after(() => busy.end())
+  const dropbox = join(busy.dir, 'dropbox')
+  const drop = (name: string, ageS: number) => {
+    writeFileSync(join(dropbox, `${name}.job`), 'script: "true"\n...\n')
+    utimesSync(join(dropbox, `${name}.job`), 1_700_000_000 - ageS, 1_700_000_000 - ageS)
+  }
+  for (let n = 0; n < 5; n++) drop(`a-young-${n}`, 0)
+  for (let n = 0; n < 2_000; n++) drop(`j${n}`, 60)
+  const { os, calls } = countingOs()
+  const gateway = busy.other({ files: new Files(os) })
+  const lock = await takeLock(gateway, 'accept')
+  if ('heldBy' in lock) assert.fail(lock.heldBy)
+  const { accepted, waiting } = await accept({
+    gateway,
+    lock,
+    uuid: gateway.uuid(),
+    turns: new Turns(gateway),
+    failingMs: () => 0,
+    findTemplate: remember((script: string) => findTemplate(gateway, script)),
+    folders: new Map(),
+    handOn: () => undefined,
+  })
+  await lock.release()
+  assert.equal(accepted, 2_000)
+  assert.deepEqual(
+    waiting,
+    Array.from({ length: 5 }, (_, n) => ({
+      name: `a-young-${n}`,
+      why: 'a pass takes 2000 jobs; the next one goes on',
+    })),
+  )
+  assert.ok((calls.readSync ?? 0) < 2_000 * 8.1)
 })
