@@ -216,7 +216,9 @@ rmdir ${dir}/busy
     let most = 0
     let over = false
     const watch = (async () => {
-      await until('a workspace', () => existsSync(join(one.workspace, '.hpc-workspace')))
+      const marker = join(one.workspace, '.hpc-workspace')
+      // it is there a moment before it says anything
+      await until('a workspace', () => existsSync(marker) && readFileSync(marker, 'utf8').endsWith('\n'))
       while (!over) {
         const working = (await one.live()).filter(({ state }) => state === 'RUNNING' || state === 'PENDING')
         most = Math.max(most, working.length)
