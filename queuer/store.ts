@@ -174,11 +174,12 @@ export class Store {
   async fill(): Promise<void> {
     const { files, spool, log } = this.#queuer
     for (const source of [...this.#sources.values()]) {
-      if (source.filled || !files.exists(source.published)) continue
-      source.filled = true
-      if (this.#sizes.has(source.sha256)) continue
+      if (source.filled) continue
       const temporary = join(spool.store, files.temporaryName())
       try {
+        if (!files.exists(source.published)) continue
+        source.filled = true
+        if (this.#sizes.has(source.sha256)) continue
         files.makeFolder(spool.store)
         const options = { mode: 0o400, sync: false, clone: false, breathe: this.#breathe }
         // its script may run already, and may write into its input
