@@ -178,7 +178,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitProcess(false)
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error
-      throw new HpcError('usage', `Cannot read the command line: ${message.replace(/\.$/, '')}`, {
+      const said = message.replace(/^Did you mean (.*)\?$/, 'there is no such command (did you mean "$1"?)')
+      throw new HpcError('usage', `Cannot read the command line: ${said.replace(/\.$/, '')}`, {
         hint: 'see hpc-submitter --help',
       })
     })

@@ -25,7 +25,7 @@ test('every command has help with an example, and an unknown one is told with th
   }
   const wrong = await world.cli(['statsu'])
   assert.equal(wrong.code, 64)
-  assert.match(wrong.stderr, /status/)
+  assert.match(wrong.stderr, /there is no such command \(did you mean "status"\?\)/)
 })
 
 test('HB-35: submit --wait exits 0 for an ok job and 1 for a failed one, with the streams of the job; 124 when the time is out', async () => {
