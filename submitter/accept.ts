@@ -11,25 +11,15 @@ import {
   type JobToSend,
   takeJob,
 } from './accept-job.ts'
-import {
-  jobFile,
-  moveAside,
-  type Names,
-  nameLimitBytes,
-  namesFor,
-  readRegular,
-  sortNames,
-  sweepTemporaries,
-  type Wake,
-} from './dropbox.ts'
+import { jobFile, lookInto, moveAside, type Names, nameLimitBytes, sweepTemporaries, type Wake } from './dropbox.ts'
+import { findReady } from './find-ready.ts'
 import { finishUnsent, publishSubmitted, renameToFinished } from './finish-unsent.ts'
-import { type Gateway, statePaths } from './gateway.ts'
+import type { Gateway } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
 import { allSubmitted, oneOfEach, type PendingJob, readPending, writePending } from './pending.ts'
 import { planAndCheck } from './plan-job.ts'
-import { decideReadiness, type Look, nextLook } from './readiness.ts'
 import { describeSubmitted } from './remote-names.ts'
 import { destinationsOf, forgetReservations, release, reserve } from './reservations.ts'
 import { type HpcNode, readSubmitted, type Submitted } from './submitted-file.ts'
@@ -47,6 +37,10 @@ export interface Accepted {
   readonly doubtful: DoubtfulJob[]
   readonly cancels: CancelRequest[]
   readonly waiting: { readonly name: string; readonly why: string }[]
+  /** Of those, names of files that may still be written: no event tells that one stands still. */
+  readonly growing: string[]
+  /** There is more than a pass takes. */
+  readonly more: boolean
   readonly accepted: number
   readonly refused: number
 }
@@ -55,19 +49,18 @@ export interface Accepted {
 const firstBatch = 8
 const largestBatch = 64
 const turnEvery = 2
-/** New jobs that one pass looks at and takes: all of them are in memory until it ends. */
-const mostArrivals = 2_000
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
   const known = readPending(gateway)
   const wake = wakeOf(desk, known)
-  const listed = wake === undefined ? gateway.files.list(gateway.config.dropbox) : undefined
-  const names = wake === undefined ? sortNames(listed ?? []) : namesFor(gateway, wake)
-  const result: Accepted & { accepted: number; refused: number } = {
+  const { names, listed } = lookInto(gateway, wake)
+  const result: Accepted & { accepted: number; refused: number; more: boolean } = {
     doubtful: [],
     cancels: [],
     waiting: [],
+    growing: [],
+    more: false,
     accepted: 0,
     refused: 0,
   }
@@ -92,13 +85,11 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   giveWhatWasLeft(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
-  const ready = await findReady(desk, names, result, wake !== undefined)
-  const arrivals = ready.map(({ name, look, uid }) => ({
-    name,
-    look,
-    uid,
-    id: makeJobId(gateway.host, gateway.uuid()),
-  }))
+  const found = await findReady(gateway, names, wake !== undefined)
+  result.waiting.push(...found.waiting)
+  result.growing.push(...found.growing)
+  result.more = found.more
+  const arrivals = found.ready.map((one) => ({ ...one, id: makeJobId(gateway.host, gateway.uuid()) }))
   // written before the first rename: whatever happens from here on, the next pass knows which names to look at
   let written: readonly PendingJob[] = known ?? []
   if (arrivals.length > 0 || known === undefined) {
@@ -174,92 +165,6 @@ function guarded<T>(desk: Desk, name: string, act: () => T): T | Acceptance {
     desk.gateway.log.warn(`cannot accept "${name}.job" now: ${describeError(error)}`)
     return { outcome: 'waiting', why: describeError(error), accepted: true }
   }
-}
-
-/** New files that are complete, oldest first. All that are not sure yet are waited for once, together. */
-async function findReady(
-  desk: Desk,
-  names: Names,
-  result: Accepted,
-  woken: boolean,
-): Promise<{ name: string; look: Look | undefined; uid: number }[]> {
-  const { gateway } = desk
-  const { clock, config } = gateway
-  const looksPath = statePaths(config.state).looks
-  const remembered = gateway.files.readJson<Record<string, Look>>(looksPath) ?? {}
-  const looks: Record<string, Look> = {}
-  const ready: { name: string; look: Look | undefined; uid: number; mtimeMs: number }[] = []
-  const lookAt = (name: string): 'ready' | 'look-again' | 'growing' | 'gone' => {
-    const path = jobFile(gateway, name).job
-    const stats = gateway.files.stat(path)
-    if (stats === undefined) return 'gone'
-    const read = stats.isFile() ? readRegular(gateway, path) : { fault: 'it is no regular file' }
-    if (read === undefined) return 'gone'
-    // what can never be read is accepted at once, to be refused with a reason
-    if ('fault' in read) {
-      ready.push({ name, look: undefined, uid: stats.uid, mtimeMs: stats.mtimeMs })
-      return 'ready'
-    }
-    const now = clock.uptime()
-    const look = nextLook(looks[name] ?? remembered[name], {
-      size: read.stats.size,
-      mtimeMs: read.stats.mtimeMs,
-      inode: read.stats.ino,
-      since: now,
-    })
-    const decision = decideReadiness(read.bytes, look, now, config.settleMs)
-    const open = decision === 'ready' && look.since !== now && gateway.isOpenForWriting(read.stats.dev, read.stats.ino)
-    if (decision === 'ready' && !open) {
-      delete looks[name]
-      ready.push({ name, look, uid: read.stats.uid, mtimeMs: read.stats.mtimeMs })
-      return 'ready'
-    }
-    looks[name] = look
-    return open ? 'growing' : decision === 'ready' ? 'growing' : decision
-  }
-  for (const name of names.jobs) {
-    const { finished } = jobFile(gateway, name)
-    if (!names.finished.has(name) || gateway.files.stat(finished)?.isFile() !== false) continue
-    moveAside(gateway, finished)
-    names.finished.delete(name)
-  }
-  const blocked = (name: string) => names.submitted.has(name) || names.finished.has(name)
-  const free: string[] = []
-  for (const name of names.jobs) {
-    if (!blocked(name)) {
-      free.push(name)
-      continue
-    }
-    const why = names.submitted.has(name)
-      ? 'a job of this name is under way'
-      : 'the result of an earlier job of this name has not been taken away'
-    result.waiting.push({ name, why })
-  }
-  const chosen = oldest(gateway, free)
-  const again = [...chosen].filter((name) => lookAt(name) === 'look-again')
-  for (const name of free)
-    if (!chosen.has(name)) result.waiting.push({ name, why: `a pass takes ${mostArrivals} jobs; the next one goes on` })
-  if (again.length > 0) {
-    await clock.sleep(config.settleMs)
-    for (const name of again) lookAt(name)
-  }
-  for (const name of Object.keys(looks))
-    result.waiting.push({ name, why: 'it may still be written; it is taken when it stands still' })
-  const there = new Set(names.jobs)
-  const isLeft = (name: string) => !chosen.has(name) && (woken || there.has(name))
-  const others = Object.entries(remembered).filter(([name]) => isLeft(name))
-  const after = { ...Object.fromEntries(others), ...looks }
-  if (JSON.stringify(after) !== JSON.stringify(remembered))
-    gateway.files.replace(looksPath, `${JSON.stringify(after)}\n`)
-  return ready.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
-}
-
-/** As many as a pass takes, the oldest: of the others nothing is read. */
-function oldest(gateway: Gateway, names: readonly string[]): ReadonlySet<string> {
-  if (names.length <= mostArrivals) return new Set(names)
-  const aged = names.map((name) => ({ name, mtimeMs: gateway.files.stat(jobFile(gateway, name).job)?.mtimeMs ?? 0 }))
-  aged.sort((a, b) => a.mtimeMs - b.mtimeMs || (a.name < b.name ? -1 : 1))
-  return new Set(aged.slice(0, mostArrivals).map(({ name }) => name))
 }
 
 /** A job accepted by an earlier pass that is not known to have reached its site. */

@@ -16,17 +16,24 @@ import { Turns } from './turns.ts'
 /** Connections kept between passes by `watch`; a single tick opens its own. */
 export type Sessions = (site: Site) => Promise<Session> | undefined
 
-/** One site's share, under its lock; `begun` is called when there is nothing more to do for it but wait; a failing site is remembered as failing, which is all that happens to its jobs. */
-export async function attendSite(
-  gateway: Gateway,
-  uuid: string,
-  site: Site,
-  arrivals: Arrivals,
-  asked: Promise<readonly Site[]>,
-  busy: string[],
-  sessions: Sessions,
-  begun: () => void,
-): Promise<SiteReport | undefined> {
+/** A pass, as the sites it attends share it. */
+export interface Pass {
+  readonly gateway: Gateway
+  readonly uuid: string
+  readonly arrivals: Arrivals
+  /** The sites that are to be asked; known when accepting has begun, while they may be attended before. */
+  readonly asked: Promise<readonly Site[]>
+  /** Locks that others hold. */
+  readonly busy: string[]
+  readonly sessions: Sessions
+}
+
+/**
+ * One site's share, under its lock; a failing site is remembered as failing, which is all that happens to its jobs. `begun` is called when
+ * there is nothing to do for it at first but wait.
+ */
+export async function attendSite(pass: Pass, site: Site, begun: () => void): Promise<SiteReport | undefined> {
+  const { gateway, uuid, arrivals, asked, busy, sessions } = pass
   return withLock(gateway, `site ${site.name}`, busy, async (lock) => {
     const state = readSiteState(gateway, site.name)
     const now = gateway.clock.uptime()

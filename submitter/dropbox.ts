@@ -45,11 +45,17 @@ export interface Wake {
   readonly news: boolean
 }
 
-/** The names a pass was woken for, each looked up for itself. */
-export function namesFor(gateway: Gateway, wake: Wake): Names {
-  const there = (path: string) => gateway.files.exists(path)
+/** The names a pass looks at: all that are listed, or, woken, those it was woken for, each looked up for itself. */
+export function lookInto(
+  gateway: Gateway,
+  wake: Wake | undefined,
+): { readonly names: Names; readonly listed?: readonly string[] } {
+  if (wake === undefined) {
+    const listed = gateway.files.list(gateway.config.dropbox)
+    return { names: sortNames(listed), listed }
+  }
   const paths = [...wake.names].flatMap((name) => Object.values(jobFile(gateway, name)))
-  return sortNames(paths.filter(there).map((path) => basename(path)))
+  return { names: sortNames(paths.filter((path) => gateway.files.exists(path)).map((path) => basename(path))) }
 }
 
 export function jobFile(

@@ -6,7 +6,7 @@
 import { endsDocument } from '../contract/document-end.ts'
 import { isTemporary } from '../system/files.ts'
 import type { Accepted } from './accept.ts'
-import { jobFile, type Names, namesFor, readRegular, sortNames, type Wake } from './dropbox.ts'
+import { jobFile, lookInto, type Names, readRegular, type Wake } from './dropbox.ts'
 import { type Gateway, hpcFolder, statePaths } from './gateway.ts'
 import { readPending } from './pending.ts'
 
@@ -23,8 +23,7 @@ export interface Glance {
 }
 
 export function glance(gateway: Gateway, wake?: Wake): Glance {
-  const listed = wake === undefined ? gateway.files.list(gateway.config.dropbox) : undefined
-  const names = wake === undefined ? sortNames(listed ?? []) : namesFor(gateway, wake)
+  const { names, listed } = lookInto(gateway, wake)
   const idle =
     readPending(gateway)?.length === 0 &&
     names.jobs.length + names.tooLong.length + names.cancel.size === 0 &&
@@ -57,5 +56,5 @@ function isJobCertain(gateway: Gateway, { jobs, submitted, finished }: Names): b
 }
 
 export function nothingAccepted(): Accepted {
-  return { doubtful: [], cancels: [], waiting: [], accepted: 0, refused: 0 }
+  return { doubtful: [], cancels: [], waiting: [], growing: [], more: false, accepted: 0, refused: 0 }
 }

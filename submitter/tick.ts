@@ -4,8 +4,7 @@ import { promised } from '../system/promised.ts'
 import { remember } from '../system/remember.ts'
 import type { Accepted } from './accept.ts'
 import { Arrivals } from './arrivals.ts'
-import type { Sessions } from './attend-site.ts'
-import type { Site } from './config.ts'
+import type { Pass, Sessions } from './attend-site.ts'
 import { gatewayUuid, type Wake } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { glance, nothingAccepted } from './glance.ts'
@@ -40,8 +39,8 @@ export async function tick(
   const { idle, certain, inFlight } = glance(gateway, wake)
   // sites are attended from the first accepted job on, and get the others as they are accepted
   const headStart = promised<void>()
-  const sitesNow = () => sitesToAsk(gateway, inFlight, wake !== undefined)
-  const attending = attendSites(gateway, uuid, arrivals, busy, sessions, certain, sitesNow, headStart.resolve)
+  const asked = arrivals.begun.then(() => sitesToAsk(gateway, inFlight, wake !== undefined))
+  const attending = attendSites({ gateway, uuid, arrivals, asked, busy, sessions }, certain, headStart.resolve)
   // accepting keeps the thread busy: a connection is dialled first, and has its round trips meanwhile
   if (certain) await gateway.clock.within(headStartMs, headStart.promise)
   const accepted = await acceptAll(gateway, uuid, arrivals, busy, idle, wake).finally(() => attending)
@@ -120,17 +119,13 @@ async function acceptUnderLock(
   )
 }
 
+/** `begun` is called when all that is to be done for them at first is done, and they are only waited for. */
 async function attendSites(
-  gateway: Gateway,
-  uuid: string,
-  arrivals: Arrivals,
-  busy: string[],
-  sessions: Sessions,
+  pass: Pass,
   certain: boolean,
-  sitesNow: () => Site[],
   begun: () => void,
 ): Promise<PromiseSettledResult<SiteReport | undefined>[]> {
-  const asked = arrivals.begun.then(sitesNow)
+  const { gateway, asked } = pass
   // a site whose turn fails before it is known whether it is asked does not await it
   asked.catch(() => undefined)
   // when a job is certain to come, connecting need not wait for it
@@ -139,7 +134,7 @@ async function attendSites(
   const { attendSite } = await import('./attend-site.ts')
   const each = sites.map((site) => {
     const own = promised<void>()
-    const attended = attendSite(gateway, uuid, site, arrivals, asked, busy, sessions, own.resolve)
+    const attended = attendSite(pass, site, own.resolve)
     const over = () => own.resolve()
     attended.then(over, over)
     return { attended, begun: own.promise }

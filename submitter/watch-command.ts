@@ -7,6 +7,9 @@ import type { TickReport } from './tick.ts'
 import { summarise } from './tick-command.ts'
 import { watch } from './watch.ts'
 
+/** Of the jobs that wait, with --debug. */
+const mostTold = 20
+
 /** What was said last is not said again every minute. */
 function teller(): (gateway: Gateway, report: TickReport) => void {
   let last = ''
@@ -24,7 +27,9 @@ function teller(): (gateway: Gateway, report: TickReport) => void {
       (report.accepted?.accepted ?? 0) +
       (report.accepted?.refused ?? 0) +
       report.sites.reduce((sum, site) => sum + site.delivered.length, 0)
-    if (busy > 0) gateway.log.info(summarise(report))
+    gateway.log[busy > 0 ? 'info' : 'debug'](summarise(report))
+    for (const { name, why } of report.accepted?.waiting.slice(0, mostTold) ?? [])
+      gateway.log.debug(`${name} waits: ${why}`)
   }
 }
 

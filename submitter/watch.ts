@@ -58,8 +58,11 @@ export async function watch(first: Gateway, settings: WatchSettings): Promise<vo
       leftOver ||= report.busy.length > 0 && running.size > 1
       settings.onReport(gateway, report)
       await sessions.askForNews()
-      // what waits only for a look of ours is looked at again soon, without an event
-      if ((report.accepted?.waiting.length ?? 0) > 0) soon(gateway.config, lookAtAll)
+      // as long as each pass gets on
+      if (report.accepted?.more === true && report.accepted.accepted + report.accepted.refused > 0) lookAtAll()
+      // no event tells that a file stands still; what else waits, waits for one, or for the clock
+      const growing = report.accepted?.growing ?? []
+      if (growing.length > 0) soon(gateway.config, () => growing.forEach(lookAt))
     } catch (error) {
       if (!ended) gateway.log.warn(describeError(error))
     }
@@ -151,8 +154,8 @@ class Due {
   }
 }
 
-function soon(config: Config, lookAtAll: () => void): void {
-  setTimeout(lookAtAll, Math.max(1_000, config.settleMs)).unref()
+function soon(config: Config, look: () => void): void {
+  setTimeout(look, Math.max(1_000, config.settleMs)).unref()
 }
 
 /** One kept session a site; a broken one is opened anew by the pass that needs it. */

@@ -4,6 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { cli, list, until, World } from '../support/world.ts'
 
 const worlds: World[] = []
@@ -101,6 +102,23 @@ test('P-GW-07: a file that takes long to be written in place is served by watch 
   writeFileSync(join(world.dropbox, 'slow.job'), 'script: true\n')
   await until('the result', () => world.has('slow.job.finished'))
   assert.equal(world.finished('slow').job.status, 'ok')
+  await stop(watcher)
+})
+
+test('P-GW-07: a file that waits until a result is taken away makes no passes, and is served when it is', async () => {
+  const world = new World()
+  const watcher = await start(world, '--cron', '0 0 1 1 *')
+  const input = world.input('in.txt', 'twice')
+  world.dropCopy('one', input)
+  await until('the first result', () => world.has('one.job.finished'))
+  const passes = () => watcher.log().match(/\d accepted, /g)?.length ?? 0
+  world.dropCopy('one', input)
+  await setTimeout(3_000)
+  const before = passes()
+  await setTimeout(5_000)
+  assert.ok(passes() <= before, `${passes() - before} passes for a file that waits`)
+  rmSync(join(world.dropbox, 'one.job.finished'), { recursive: true })
+  await until('the second result', () => world.has('one.job.finished'))
   await stop(watcher)
 })
 
