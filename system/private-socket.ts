@@ -1,5 +1,5 @@
 /** A Unix socket that nobody but our own account can reach: it lies in a new folder of its own. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -13,10 +13,14 @@ export interface PrivateSocket {
   close(): Promise<void>
 }
 
+/** The folder says whose it is, so that one whose process was killed can be taken away by a later one. */
+const folder = (pid: number | string) => `hpc-batch-socket-${pid}-`
+
 /** Undefined where none can be made. */
 export async function listenPrivately(take: (socket: Socket) => void): Promise<PrivateSocket | undefined> {
   for (const base of new Set([tmpdir(), '/tmp'])) {
-    if (join(base, 'hpc-batch-XXXXXX', 'socket').length > longestPath) continue
+    if (join(base, `${folder(process.pid)}XXXXXX`, 'socket').length > longestPath) continue
+    sweep(base)
     const opened = await listenIn(base, take)
     if (opened !== undefined) return opened
   }
@@ -27,7 +31,7 @@ async function listenIn(base: string, take: (socket: Socket) => void): Promise<P
   let dir: string | undefined
   try {
     // with mode 0700
-    dir = mkdtempSync(join(base, 'hpc-batch-'))
+    dir = mkdtempSync(join(base, folder(process.pid)))
     const path = join(dir, 'socket')
     const open = new Set<Socket>()
     const server = createServer((socket) => {
@@ -49,5 +53,29 @@ async function listenIn(base: string, take: (socket: Socket) => void): Promise<P
   } catch {
     if (dir !== undefined) rmSync(dir, { recursive: true, force: true })
     return undefined
+  }
+}
+
+/** Takes away what our own processes left that were killed. Those of others are left alone, and so is what cannot be looked at. */
+function sweep(base: string): void {
+  const pattern = new RegExp(`^${folder('(\\d+)')}[^-]+$`)
+  try {
+    for (const name of readdirSync(base)) {
+      const pid = pattern.exec(name)?.[1]
+      if (pid === undefined || isAlive(Number(pid))) continue
+      const path = join(base, name)
+      if (lstatSync(path).uid === process.getuid?.()) rmSync(path, { recursive: true, force: true })
+    }
+  } catch {
+    // they are empty, and the system's own cleaner comes by
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
   }
 }
