@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startCuttingProxy } from '../../test/support/cutting-proxy.ts'
+import { through } from '../../test/support/ssh-site.ts'
 import { type Sshd, startSshd } from '../../test/support/sshd.ts'
 import type { Bench } from '../bench.ts'
 import { type Row, ratioOfRates, ratioOfTimes, sampleOf, timed } from '../measure.ts'
@@ -135,9 +136,7 @@ async function cutOff(place: Place, turns: number): Promise<Row> {
   place.atEnd(() => sshd.stop())
   const proxy = await startCuttingProxy(sshd.port)
   place.atEnd(() => proxy.stop())
-  const knownHosts = join(sshd.folder, 'known_hosts.proxy')
-  writeFileSync(knownHosts, `[127.0.0.1]:${proxy.port} ${sshd.hostKey('ed25519')}\n`)
-  const site = new Site(place, { wire, sshd: { ...sshd, port: proxy.port, knownHosts: () => knownHosts }, held: true })
+  const site = new Site(place, { wire, sshd: through(sshd, proxy.port), held: true })
   site.template('read', '#!/bin/bash\nwc -c <<workspace>>/input/<<from>>\n')
   site.dropTrue(1)
   await site.tick()

@@ -1,7 +1,8 @@
 /** One large input that the site has already, against sending it: the time, and the bytes that leave this machine, counted by a proxy. */
-import { copyFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { startCuttingProxy } from '../../test/support/cutting-proxy.ts'
+import { through } from '../../test/support/ssh-site.ts'
 import { startSshd } from '../../test/support/sshd.ts'
 import type { Bench } from '../bench.ts'
 import { type Row, ratioOfTimes, sampleOf, timed } from '../measure.ts'
@@ -18,9 +19,7 @@ export async function store({ place, turns }: Bench): Promise<Row[]> {
   place.atEnd(() => sshd.stop())
   const proxy = await startCuttingProxy(sshd.port)
   place.atEnd(() => proxy.stop())
-  const knownHosts = join(sshd.folder, 'known_hosts.proxy')
-  writeFileSync(knownHosts, `[127.0.0.1]:${proxy.port} ${sshd.hostKey('ed25519')}\n`)
-  const site = await keptSite(place, wire, { ...sshd, port: proxy.port, knownHosts: () => knownHosts })
+  const site = await keptSite(place, wire, through(sshd, proxy.port))
   /** Milliseconds and bytes until a job with that input waits at the site. */
   const send = async (name: string, input: string) => {
     site.pause()

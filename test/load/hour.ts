@@ -10,6 +10,7 @@ import type { End, Job } from '../judge/evidence.ts'
 import { judgeWorld } from '../judge/judged-world.ts'
 import { Reader } from '../judge/reader.ts'
 import { countsItself, readRuns } from '../judge/run-log.ts'
+import { sshConfig } from '../support/ssh-site.ts'
 import { startSshd } from '../support/sshd.ts'
 import { cli, list, until, World } from '../support/world.ts'
 import { most, programs, rssLimitMb, Sampler } from './sampler.ts'
@@ -31,18 +32,9 @@ interface Level {
 
 export async function hour({ drops, jobsPerDrop, secondsPerDrop }: Hour): Promise<readonly string[]> {
   const sshd = await startSshd()
-  const world = new World(`dropbox: ./dropbox
-templates: ./templates
-state: ./state
-settle: 300ms
-sites:
-  here:
-    transport: {type: ssh, host: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${sshd.knownHosts()}}
-    scheduler: {type: local}
-    node: ${process.execPath}
-    hpc_env: {workspace: "{dir}/workspace"}
-    lanes: {default: {linger: 1h, slots: 2}}
-`)
+  const world = new World(
+    `settle: 300ms\n${sshConfig(sshd, { name: 'here', more: `    node: ${process.execPath}\n    lanes: {default: {linger: 1h, slots: 2}}\n` })}`,
+  )
   const log = join(world.dir, 'runs')
   world.template(
     'work',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { accept } from '../../submitter/accept.ts'
+import { type Accepted, accept } from '../../submitter/accept.ts'
+import type { Gateway } from '../../submitter/gateway.ts'
 import { takeLock } from '../../submitter/lock.ts'
 import { findTemplate } from '../../submitter/templates.ts'
 import { Turns } from '../../submitter/turns.ts'
@@ -13,6 +14,26 @@ import { testGateway } from '../support/gateway.ts'
 
 const here = await testGateway()
 after(() => here.end())
+
+/** A pass's accepting, alone. */
+async function acceptIn(gateway: Gateway): Promise<Accepted> {
+  const lock = await takeLock(gateway, 'accept')
+  if ('heldBy' in lock) assert.fail(lock.heldBy)
+  try {
+    return await accept({
+      gateway,
+      lock,
+      uuid: gateway.uuid(),
+      turns: new Turns(gateway),
+      failingMs: () => 0,
+      findTemplate: remember((script: string) => findTemplate(gateway, script)),
+      folders: new Map(),
+      handOn: () => undefined,
+    })
+  } finally {
+    await lock.release()
+  }
+}
 
 test('accept() costs a job two renames of its description, one fsync, and few looks at what many jobs share', async (t) => {
   const jobs = 200
@@ -25,19 +46,7 @@ test('accept() costs a job two renames of its description, one fsync, and few lo
   }
   const { os, calls } = countingOs()
   const gateway = here.other({ files: new Files(os) })
-  const lock = await takeLock(gateway, 'accept')
-  if ('heldBy' in lock) assert.fail(lock.heldBy)
-  const { accepted } = await accept({
-    gateway,
-    lock,
-    uuid: gateway.uuid(),
-    turns: new Turns(gateway),
-    failingMs: () => 0,
-    findTemplate: remember((script: string) => findTemplate(gateway, script)),
-    folders: new Map(),
-    handOn: () => undefined,
-  })
-  await lock.release()
+  const { accepted } = await acceptIn(gateway)
   assert.equal(accepted, jobs)
   assert.equal(readdirSync(join(here.dir, 'state', 'reserved')).length, jobs)
   const each = perJob(calls, jobs)
@@ -68,19 +77,7 @@ test('accept() takes the oldest 2,000 new jobs, and reads none of the others', a
   for (let n = 0; n < 2_000; n++) drop(`j${n}`, 60)
   const { os, calls } = countingOs()
   const gateway = busy.other({ files: new Files(os) })
-  const lock = await takeLock(gateway, 'accept')
-  if ('heldBy' in lock) assert.fail(lock.heldBy)
-  const { accepted, waiting } = await accept({
-    gateway,
-    lock,
-    uuid: gateway.uuid(),
-    turns: new Turns(gateway),
-    failingMs: () => 0,
-    findTemplate: remember((script: string) => findTemplate(gateway, script)),
-    folders: new Map(),
-    handOn: () => undefined,
-  })
-  await lock.release()
+  const { accepted, waiting } = await acceptIn(gateway)
   assert.equal(accepted, 2_000)
   assert.deepEqual(
     waiting,
@@ -90,4 +87,29 @@ test('accept() takes the oldest 2,000 new jobs, and reads none of the others', a
     })),
   )
   assert.ok((calls.readSync ?? 0) < 2_000 * 8.1)
+})
+
+const skip = process.getuid?.() === 0 ? false : 'only root makes files of others'
+
+test('accept() takes of each owner in turn: one with more files than a pass takes keeps nobody waiting', {
+  skip,
+}, async () => {
+  const busy = await testGateway()
+  after(() => busy.end())
+  const dropbox = join(busy.dir, 'dropbox')
+  const drop = (name: string, uid: number, ageS: number) => {
+    const path = join(dropbox, `${name}.job`)
+    writeFileSync(path, 'script: "true"\n...\n')
+    utimesSync(path, 1_700_000_000 - ageS, 1_700_000_000 - ageS)
+    chownSync(path, uid, uid)
+  }
+  for (let n = 0; n < 2_005; n++) drop(`j${n}`, 1234, 60)
+  for (let n = 0; n < 5; n++) drop(`young-${n}`, 1235, 0)
+  const { accepted, refused, waiting, more } = await acceptIn(busy.gateway)
+  assert.deepEqual([accepted + refused, more], [2_000, true])
+  assert.equal(waiting.length, 10)
+  assert.deepEqual(
+    waiting.filter(({ name }) => name.startsWith('young')),
+    [],
+  )
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
+import { sshConfig } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 import { World } from '../support/world.ts'
 
@@ -9,7 +10,7 @@ describe('an sshd that allows one channel at a time', { skip: noSshd }, () => {
   let world: World
   before(async () => {
     sshd = await startSshd({ config: ['MaxSessions 1'] })
-    world = new World()
+    world = new World(sshConfig(sshd))
   })
   after(async () => {
     await world.end()
@@ -17,18 +18,6 @@ describe('an sshd that allows one channel at a time', { skip: noSshd }, () => {
   })
 
   it('HB-15: programs, large and small inputs and results all pass through it', async () => {
-    writeFileSync(
-      world.configFile,
-      `dropbox: ./dropbox
-templates: ./templates
-state: ./state
-sites:
-  far:
-    transport: {type: ssh, host: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${sshd.knownHosts()}, ssh_config: "false"}
-    scheduler: {type: local}
-    hpc_env: {workspace: ${world.workspace}}
-`,
-    )
     const large = Buffer.alloc(20 * 1024 * 1024, 'large')
     world.dropCopy('large', world.input('large', large))
     for (let n = 0; n < 5; n++) world.dropCopy(`small${n}`, world.input(`small${n}`))

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { realpathSync } from 'node:fs'
 import { after, test } from 'node:test'
+import { sshConfig } from '../support/ssh-site.ts'
 import { startSshd } from '../support/sshd.ts'
 import { World } from '../support/world.ts'
 
@@ -12,15 +13,7 @@ test('P-GW-08: a site where no Node is at all gets one by deploy, and the job ru
   // everything the site starts, the runner too, lives where this program's own Node is not there
   const hide = 'mount --bind /dev/null "$1" && shift && exec "$@"'
   const sshd = await startSshd({ within: (argv) => ['unshare', '-m', '/bin/sh', '-c', hide, 'sh', node, ...argv] })
-  const world = new World(`dropbox: ./dropbox
-templates: ./templates
-state: ./state
-sites:
-  bare:
-    transport: {type: ssh, host: 127.0.0.1, port: ${sshd.port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${sshd.knownHosts()}, ssh_config: "false"}
-    scheduler: {type: local}
-    hpc_env: {workspace: "{dir}/workspace"}
-`)
+  const world = new World(sshConfig(sshd, { name: 'bare' }))
   after(async () => {
     await world.end()
     await sshd.stop()

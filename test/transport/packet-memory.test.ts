@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type SshSettings, sshTransport } from '../../submitter/transport/ssh.ts'
 import type { Connection } from '../../submitter/transport/transport.ts'
+import { connectTo, through } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 
 describe('a large upload over ssh', { skip: noSshd }, () => {
@@ -65,13 +63,7 @@ describe('a large upload over ssh', { skip: noSshd }, () => {
   it('arrives as it was sent', async () => {
     const line = await slowLine()
     try {
-      const knownHosts = join(sshd.folder, 'known_hosts.line')
-      writeFileSync(knownHosts, `[127.0.0.1]:${line.port} ${sshd.hostKey('ed25519')}\n`)
-      const configFile = join(sshd.folder, 'ssh_config')
-      writeFileSync(configFile, '')
-      const { user, keyFile } = sshd
-      const settings = { host: '127.0.0.1', port: line.port, user, key_file: keyFile, known_hosts: knownHosts }
-      const connection = await sshTransport({ ...settings, ssh_config: configFile } as SshSettings, {}).connect()
+      const connection = await connectTo(through(sshd, line.port))
       // each channel may send 2 MB ahead: together more than the buffers of the system hold
       const all = await Promise.all(Array.from({ length: 8 }, () => digestsOf(connection, 8)))
       for (const { there, here } of all) assert.equal(there, here)

@@ -7,8 +7,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type SshSettings, sshTransport } from '../../submitter/transport/ssh.ts'
 import type { Channel, Connection } from '../../submitter/transport/transport.ts'
+import { connectTo, through } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 
 const bytes = 24 * 1024 * 1024
@@ -62,22 +62,12 @@ describe('a large download over ssh', { skip: noSshd }, () => {
     const content = randomBytes(bytes)
     writeFileSync(file, content)
     sent = sha256(content)
-    connection = await connectTo(sshd.port)
+    connection = await connectTo(sshd)
   })
   after(async () => {
     await connection.close()
     await sshd.stop()
   })
-
-  async function connectTo(port: number): Promise<Connection> {
-    const configFile = join(sshd.folder, 'ssh_config')
-    const knownHosts = join(sshd.folder, `known_hosts.${port}`)
-    writeFileSync(configFile, '')
-    writeFileSync(knownHosts, `[127.0.0.1]:${port} ${sshd.hostKey('ed25519')}\n`)
-    const { user, keyFile } = sshd
-    const settings = { host: '127.0.0.1', port, user, key_file: keyFile, known_hosts: knownHosts }
-    return sshTransport({ ...settings, ssh_config: configFile } as SshSettings, {}).connect()
-  }
 
   const start = (by = connection): Promise<Channel> => by.exec(`exec cat ${file}`)
 
@@ -144,7 +134,7 @@ describe('a large download over ssh', { skip: noSshd }, () => {
 
   it('is what was sent where a packet is torn before its end, at every byte of its tag', async () => {
     const line = await startSplitting(sshd.port)
-    const torn = await connectTo(line.port)
+    const torn = await connectTo(through(sshd, line.port))
     try {
       assert.equal((await borrow(false, torn)).got, sent)
     } finally {

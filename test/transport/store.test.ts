@@ -1,10 +1,11 @@
 /** An input the site has already: how many bytes of it cross the wire, counted by a proxy before a real sshd. */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts'
+import { reach, through } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 import { list, World } from '../support/world.ts'
 
@@ -32,20 +33,7 @@ describe('inputs the site has already', { skip: noSshd }, () => {
   function gateway(workspace?: string): World {
     const world = new World()
     worlds.push(world)
-    const key = readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${proxy.port} `)
-    writeFileSync(join(world.dir, 'known_hosts'), key)
-    writeFileSync(
-      world.configFile,
-      `dropbox: ./dropbox
-templates: ./templates
-state: ./state
-sites:
-  far:
-    transport: {type: ssh, host: 127.0.0.1, port: ${proxy.port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${join(world.dir, 'known_hosts')}, ssh_config: "false"}
-    scheduler: {type: local}
-    hpc_env: {workspace: ${workspace ?? world.workspace}}
-`,
-    )
+    reach(world, through(sshd, proxy.port), { workspace: workspace ?? world.workspace })
     world.template('sum', '#!/bin/sh\nsha256sum <input/<<from>>\n')
     world.template('change', '#!/bin/sh\nchmod u+w input/<<from>>; echo changed >>input/<<from>>; echo changed\n')
     return world

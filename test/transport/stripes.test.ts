@@ -1,11 +1,12 @@
 /** A large input over a distance: several channels of one connection carry it, and nothing of it is lost when they end in the middle. */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { startCountingProxy } from '../support/counting-proxy.ts'
 import { startCuttingProxy } from '../support/cutting-proxy.ts'
+import { reach, through } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 import { list, World } from '../support/world.ts'
 
@@ -13,32 +14,14 @@ const megabyte = 1024 * 1024
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-/** From here on the site is reached through this port. */
-function reachThrough(world: World, sshd: Sshd, port: number): void {
-  const knownHosts = join(world.dir, 'known_hosts')
-  writeFileSync(knownHosts, readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${port} `))
-  writeFileSync(
-    world.configFile,
-    `dropbox: ./dropbox
-templates: ./templates
-state: ./state
-sites:
-  far:
-    transport: {type: ssh, host: 127.0.0.1, port: ${port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${knownHosts}, ssh_config: "false"}
-    scheduler: {type: local}
-    hpc_env: {workspace: ${world.workspace}}
-`,
-  )
-}
-
 /** A world behind `port`, where the programs are there already, as on any but the first day. */
 async function worldBehind(sshd: Sshd, port: number): Promise<World> {
   const world = new World()
-  reachThrough(world, sshd, sshd.port)
+  reach(world, sshd)
   world.drop('first', 'script: "true"\n')
   const ran = await world.go()
   assert.deepEqual([ran.code, ran.stderr], [0, ''])
-  reachThrough(world, sshd, port)
+  reach(world, through(sshd, port))
   return world
 }
 

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { startCountingProxy } from '../support/counting-proxy.ts'
+import { reach, through } from '../support/ssh-site.ts'
 import { noSshd, type Sshd, startSshd } from '../support/sshd.ts'
 import { cli, list, until, World } from '../support/world.ts'
 
@@ -34,26 +35,12 @@ describe('dependent waits of a pass over ssh', { skip: noSshd }, () => {
   }
 
   const config = (world: World, port: number) =>
-    writeFileSync(
-      world.configFile,
-      `dropbox: ./dropbox
-templates: ./templates
-state: ./state
-sites:
-  far:
-    transport: {type: ssh, host: 127.0.0.1, port: ${port}, user: ${sshd.user}, key_file: ${sshd.keyFile}, known_hosts: ${join(world.dir, 'known_hosts')}, ssh_config: "false"}
-    scheduler: {type: local}
-    hpc_env: {workspace: ${world.workspace}}
-    lanes: {default: {slots: 4}}
-`,
-    )
+    reach(world, through(sshd, port), { more: '    lanes: {default: {slots: 4}}\n' })
 
   /** One pass through the proxy. */
   async function counted(world: World): Promise<Counted> {
     const proxy = await startCountingProxy(sshd.port)
     try {
-      const key = readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${proxy.port} `)
-      writeFileSync(join(world.dir, 'known_hosts'), key)
       config(world, proxy.port)
       const ran = await world.tick()
       assert.equal(ran.code, 0, ran.stderr)
@@ -124,8 +111,6 @@ sites:
   it('HB-33: a pass on a kept connection waits four times at most, with hundreds of jobs and their results', async (t) => {
     const world = makeWorld()
     const proxy = await startCountingProxy(sshd.port)
-    const key = readFileSync(sshd.knownHosts(), 'utf8').replaceAll(`:${sshd.port} `, `:${proxy.port} `)
-    writeFileSync(join(world.dir, 'known_hosts'), key)
     config(world, proxy.port)
     // no pass comes by the clock
     const argv = [cli, 'watch', '--config', world.configFile, '--cron', '0 0 1 1 *']
