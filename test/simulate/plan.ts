@@ -30,6 +30,10 @@ export interface Plan {
   readonly clones: boolean
   /** Somebody alters what a site's store keeps. */
   readonly harmed: boolean
+  /** Each host passes as soon as something comes, as a `watch` does. */
+  readonly watching: boolean
+  /** Tools drop a job when a script of another is about to end: just when its runner may leave. */
+  readonly eager: boolean
   readonly storm: Storm
 }
 
@@ -37,6 +41,7 @@ export function planOf(seed: number, faults: boolean): Plan {
   const chance = new Chance(seed ^ 0x5eed)
   // drawn apart, so that the other seeds stay what they were: one that the site's store keeps, and one that goes with the large ones
   const store = new Chance(seed ^ 0x5707e)
+  const pace = new Chance(seed ^ 0x9ace)
   const kept = store.pick([0, 0, store.between(1_024, 6_000), store.between(8_200, 20_000)])
   // days in the queue, a pass an hour, a cleaner at night: what is still needed must not look old
   const slow = faults && chance.happens(0.05)
@@ -55,6 +60,8 @@ export function planOf(seed: number, faults: boolean): Plan {
     shared: [store.hex(kept), chance.hex(chance.between(0, 60))].find((text) => text !== '') ?? '',
     clones: store.happens(0.5),
     harmed: faults && store.happens(0.5),
+    watching: !slow && pace.happens(0.5),
+    eager: !slow && pace.happens(0.5),
     storm: stormOf(chance, faults ? (slow ? 120 * hourMs : 90 * minuteMs) : 0),
   }
 }

@@ -22,13 +22,28 @@ export interface Outcome {
 async function cron(world: World, host: GatewayHost, goesOn: () => boolean): Promise<void> {
   const underWay = new Set<Promise<unknown>>()
   while (goesOn()) {
-    await world.sleep(world.chance.between(30_000, world.plan.cronMs))
-    const pass = host.tick(wakeOf(world, host))
+    const wake = await nextWake(world, host)
+    const pass = host.tick(wake)
     // most crons wait for nobody
     if (world.plan.twin) underWay.add(pass.finally(() => underWay.delete(pass)))
     else await pass
   }
   await Promise.all(underWay)
+}
+
+/** Waits for the host's next pass: what woke it; undefined when it is to look at everything. */
+async function nextWake(world: World, host: GatewayHost): Promise<Wake | undefined> {
+  const { chance, pace, plan } = world
+  const byClock = world.sleep(chance.between(30_000, plan.cronMs))
+  if (!plan.watching) {
+    await byClock
+    return wakeOf(world, host)
+  }
+  await Promise.race([byClock, pace.woken(host)])
+  await world.sleep(chance.between(20, 500))
+  // some events are lost
+  const wake = pace.take(host)
+  return chance.happens(0.1) ? undefined : wake
 }
 
 /** Some passes are those of a `watch`, woken for some of the files alone; what no event told of is left to the others. */
@@ -38,6 +53,23 @@ function wakeOf({ chance, jobs }: World, { dir }: GatewayHost): Wake | undefined
     .filter(({ planned }) => planned.job.dropbox === `${dir}/dropbox`)
     .map(({ planned }) => planned.job.name)
   return { names: new Set(here.filter(() => chance.happens(0.5))), news: chance.happens(0.5) }
+}
+
+/** Each of the jobs from that number on when a script of one before is about to end, or when none started for long. */
+function dropAtEnds(world: World, number: number, drop: (host: GatewayHost, number: number) => void): void {
+  const { chance, kernel, pace, plan, hosts } = world
+  if (number > plan.jobs) return
+  let isOver = false
+  const dropIn = (ms: number) => {
+    if (isOver) return
+    isOver = true
+    kernel.after(ms, () => {
+      drop(chance.pick(hosts), number)
+      dropAtEnds(world, number + 1, drop)
+    })
+  }
+  pace.atStart((ms) => dropIn(Math.max(0, ms - chance.between(0, 4_000))))
+  kernel.after(15 * minuteMs, () => dropIn(0))
 }
 
 export async function runSchedule(
@@ -59,10 +91,11 @@ export async function runSchedule(
     }
     world.drop(host, planJob(chance, host.dir, `j${number}`, wishes))
   }
-  for (let number = 1; number <= plan.jobs; number++) {
+  for (let number = 1; number <= (plan.eager ? 1 : plan.jobs); number++) {
     const host = chance.pick(world.hosts)
     kernel.after(chance.between(0, plan.arrivalsMs), () => drop(host, number))
   }
+  if (plan.eager) dropAtEnds(world, 2, drop)
   letLoose(world)
   let over = false
   const crons = world.hosts.map((host) => cron(world, host, () => !over))

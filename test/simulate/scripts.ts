@@ -31,6 +31,8 @@ export interface ScriptWorld {
   readonly disk: Disk
   readonly runs: Run[]
   readonly log: (text: string) => void
+  readonly started: (ms: number) => void
+  readonly ended: () => void
 }
 
 interface Orders {
@@ -173,6 +175,7 @@ function startScript(
     exitFile,
   }
   world.runs.push(run)
+  world.started(orders.seconds * 1000)
   world.log(`script ${token} starts as ${mark} in allocation ${allocation.id}`)
   let signalled = false
   let stop: () => void = () => undefined
@@ -187,6 +190,7 @@ function startScript(
     // what it says after a signal may tell of the signal
     run.told = whole && own && !signalled && (code === 0 || allocation.state === 'RUNNING')
     over(whole)
+    world.ended()
   }
   const body: OsProcess = {
     pid: groupId,

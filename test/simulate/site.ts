@@ -84,9 +84,13 @@ export class SimulatedSite {
       startLauncher: async (runner, file) => {
         const allocation = [...this.cluster.allocations.values()].find((one) => one.runner === runner)
         if (allocation === undefined) throw new Error('a runner without an allocation')
-        const { kernel, chance, disk, runs } = world
-        const log = (text: string) => world.log(text)
-        return startLauncher({ kernel, chance, disk, runs, log }, allocation, runner, file)
+        const { kernel, chance, disk, runs, pace } = world
+        const told = {
+          log: (text: string) => world.log(text),
+          started: (ms: number) => pace.scriptStarted(ms),
+          ended: () => pace.scriptEnded(world.hosts),
+        }
+        return startLauncher({ kernel, chance, disk, runs, ...told }, allocation, runner, file)
       },
     })
   }

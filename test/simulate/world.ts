@@ -10,6 +10,7 @@ import { GatewayHost } from './gateway-host.ts'
 import { type PlannedJob, templates } from './jobs.ts'
 import { Chance, Kernel } from './kernel.ts'
 import { Machine } from './machine.ts'
+import { Pace } from './pace.ts'
 import type { Plan } from './plan.ts'
 import type { Program, Programs, Started } from './programs.ts'
 import type { Run } from './scripts.ts'
@@ -34,6 +35,7 @@ export class World {
   readonly storm: Storm
   readonly sites: SimulatedSite[]
   readonly hosts: GatewayHost[] = []
+  readonly pace = new Pace()
   readonly jobs: DroppedJob[] = []
   readonly runs: Run[] = []
   /** Starts that were written down, by the file in which their exit is told. */
@@ -268,6 +270,10 @@ export class World {
     this.jobs.push({ planned, finished: 0 })
     this.disk.putDurably(`${job.dropbox}/${job.name}.job`, text)
     this.log(`${job.name} is dropped at ${host.machine.name}: ${about}`)
+    this.pace.dropped(
+      this.hosts.filter(({ dir }) => dir === host.dir),
+      job.name,
+    )
     if (planned.cancelAfterMs === undefined) return
     this.kernel.after(planned.cancelAfterMs, () => {
       if (this.disk.text(resultOf(planned)) !== undefined) return
