@@ -2,24 +2,29 @@
 import { basename, join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
 import { idOfKey } from '../contract/spool.ts'
+import { readResult } from '../spool/attempt.ts'
 import { highestNumber } from '../system/numbered-file.ts'
 import type { Queuer } from './queuer.ts'
 
 function workDirs(queuer: Queuer, id: string): string[] {
   const { files, spool } = queuer
-  // not every number has a folder: some only ended the job
-  const last = Math.max(1, highestNumber(files, spool.control(id).attempts))
-  return Array.from({ length: last }, (_, index) => spool.workDir(id, index + 1)).filter((dir) => files.exists(dir))
+  const control = spool.control(id)
+  // told by the result too: a listing of the attempts could be stale. Not every number has a folder: some only ended the job
+  const told = readResult(files, control)?.attempts.at(-1)?.attempt ?? 0
+  const last = Math.max(1, told, highestNumber(files, control.attempts))
+  return Array.from({ length: last }, (_, index) => spool.workDir(id, index + 1))
 }
 
-/** Moves a folder into `target`, made anew when the sweep of another gateway's pass has just taken it for rubbish. */
+/**
+ * Moves a folder, if there is one, into `target`, which is made anew when the sweep of another gateway's pass has just taken it for rubbish.
+ */
 function moveInto(queuer: Queuer, folder: string, target: string, name: string): void {
   const { files } = queuer
   // a folder that changes its parent must be writable to us
-  files.openRights(folder)
+  if (!files.openRights(folder)) return
   for (let tries = 0; tries < 3; tries++) {
-    files.makeFolder(target)
     if (files.move(folder, join(target, name)) || !files.exists(folder)) return
+    files.makeFolder(target)
   }
   throw new Error(`cannot move ${folder} into ${target}`)
 }
@@ -38,9 +43,9 @@ export function cleanJob(queuer: Queuer, gateway: string, id: string, key: strin
   }
   const until = new Date(queuer.clock.now() + keepMs).toISOString().slice(0, 10)
   const target = keepMs > 0 ? join(spool.kept, until, id) : join(spool.trash, `${id}.${queuer.uuid().slice(0, 8)}`)
+  files.makeFolder(target)
   for (const dir of workDirs(queuer, id)) moveInto(queuer, dir, target, basename(dir))
-  const control = spool.control(id).dir
-  if (files.exists(control)) moveInto(queuer, control, target, 'control')
+  moveInto(queuer, spool.control(id).dir, target, 'control')
   files.syncFolder(spool.controls)
   files.remove(doneKey)
   if (keepMs === 0) discard(queuer, target)
@@ -52,6 +57,7 @@ export function dropUnpublished(queuer: Queuer, id: string): void {
   const target = join(spool.trash, `${id}.${queuer.uuid().slice(0, 8)}`)
   const dir = spool.workDir(id, 1)
   if (!files.exists(dir)) return
+  files.makeFolder(target)
   moveInto(queuer, dir, target, basename(dir))
   discard(queuer, target)
 }

@@ -87,7 +87,7 @@ export async function ensureRunners(queuer: Queuer, pass: Pass): Promise<Ensured
   // an intent settled after the scheduler was asked may name an allocation younger than the answer
   const settled = new Map(
     shapes.map(({ lane }) => {
-      const ended = readIntents(queuer, lane).filter(({ end }) => end !== undefined)
+      const ended = readIntents(queuer, lane).filter(({ hasEnded }) => hasEnded)
       return [lane, new Set(ended.map(({ number }) => number))]
     }),
   )
@@ -155,7 +155,7 @@ function hasWork(queuer: Queuer, lane: string): boolean {
   return (
     keysIn(files.list(spool.queue(lane))).length > 0 ||
     files.list(spool.runnings).some((runner) => runner.startsWith(`${lane}~`)) ||
-    readRunners(queuer, lane).some((runner) => runner.end === undefined)
+    readRunners(queuer, lane).some((runner) => !runner.hasEnded)
   )
 }
 

@@ -5,6 +5,7 @@ import type { IntentEnd, IntentRecord, LaneShape, RunnerEnd, RunnerRecord } from
 import { readEnd, runnerEnd } from '../spool/end-file.ts'
 import { forgetOldSeats } from '../spool/seat.ts'
 import { numbersIn } from '../system/numbered-file.ts'
+import { lazy, once } from '../system/remember.ts'
 import type { Queuer } from './queuer.ts'
 
 /** Writes the shapes that came with the hello; lanes no config names any more keep the shape they had. */
@@ -30,25 +31,35 @@ export function readShapes(queuer: Queuer): LaneShape[] {
 
 export interface Intent {
   readonly number: number
+  readonly hasEnded: boolean
   /** Undefined when its writer died before writing it: it never submitted anything. */
   readonly record: IntentRecord | undefined
   readonly end: IntentEnd | undefined
 }
 
+/** Of those that have ended mostly nothing but that is asked: what they hold is read when it is. */
 export function readIntents(queuer: Queuer, lane: string): Intent[] {
   const { files, spool } = queuer
   const dir = spool.lane(lane).intents
-  return numbersIn(files.list(dir)).map((number) => ({
-    number,
-    record: files.readJson<IntentRecord>(join(dir, `${number}`)),
-    // an end whose content was lost: the allocation, if there is one, is in the scheduler's answer
-    end: readEnd<IntentEnd>(files, join(dir, `${number}.end`), { outcome: 'submitted', at: '' }),
-  }))
+  const names = files.list(dir)
+  const present = new Set(names)
+  return numbersIn(names).map((number) => {
+    const path = join(dir, `${number}.end`)
+    const hasEnded = once(() => present.has(`${number}.end`) || files.exists(path))
+    return lazy<Intent>({
+      number: () => number,
+      hasEnded,
+      record: () => files.readJson<IntentRecord>(join(dir, `${number}`)),
+      // an end whose content was lost: the allocation, if there is one, is in the scheduler's answer
+      end: () => (hasEnded() ? readEnd<IntentEnd>(files, path, { outcome: 'submitted', at: '' }) : undefined),
+    })
+  })
 }
 
 export interface KnownRunner {
   readonly runner: string
   readonly nonce: string
+  readonly hasEnded: boolean
   readonly record: RunnerRecord | undefined
   readonly end: RunnerEnd | undefined
   /** Heartbeat counter and jobs done, as written in place by the runner. */
@@ -62,23 +73,26 @@ function countIn(word: string): number {
   return Number.isSafeInteger(count) ? count : 0
 }
 
-/** Every runner with a start mark in this lane. */
+/** Every runner with a start mark in this lane; what each wrote is read when it is asked for. */
 export function readRunners(queuer: Queuer, lane: string): KnownRunner[] {
   const { files, spool } = queuer
   const paths = spool.lane(lane)
-  return files
-    .list(paths.runners)
+  const names = files.list(paths.runners)
+  const present = new Set(names)
+  return names
     .filter((name) => !name.endsWith('.end') && !name.startsWith('.'))
     .map((runner) => {
-      const [beat, jobs] = (files.readText(paths.heartbeat(runner)) ?? '').trim().split(/\s+/).map(countIn)
-      return {
-        runner,
-        nonce: nonceOfRunner(runner),
-        record: files.readJson<RunnerRecord>(paths.runner(runner)),
-        end: runnerEnd(files, paths, runner),
-        beat: beat ?? 0,
-        jobs: jobs ?? 0,
-      }
+      const hasEnded = once(() => present.has(`${runner}.end`) || files.exists(`${paths.runner(runner)}.end`))
+      const beaten = once(() => (files.readText(paths.heartbeat(runner)) ?? '').trim().split(/\s+/).map(countIn))
+      return lazy<KnownRunner>({
+        runner: () => runner,
+        nonce: () => nonceOfRunner(runner),
+        hasEnded,
+        record: () => files.readJson<RunnerRecord>(paths.runner(runner)),
+        end: () => (hasEnded() ? runnerEnd(files, paths, runner) : undefined),
+        beat: () => beaten()[0] ?? 0,
+        jobs: () => beaten()[1] ?? 0,
+      })
     })
 }
 
@@ -110,7 +124,7 @@ export function forgetOldRunners(queuer: Queuer, lane: string): void {
     const nonce = files.readJson<IntentRecord>(join(paths.intents, `${number}`))?.nonce
     if (nonce !== undefined) {
       const started = runners.filter((runner) => runner.nonce === nonce)
-      if (started.some((runner) => runner.end === undefined)) continue
+      if (started.some((runner) => !runner.hasEnded)) continue
       for (const { runner } of started) {
         // the start mark before the end: a runner with neither has ended, one with only a mark has not
         for (const path of [paths.heartbeat(runner), paths.runner(runner), `${paths.runner(runner)}.end`])

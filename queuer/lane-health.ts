@@ -41,8 +41,10 @@ export function updateHealth(
   // what has been dropped as history needs no account
   let upTo = Math.max(before?.countedIntent ?? 0, (intents[0]?.number ?? 1) - 1)
   const beyond = new Set((before?.alsoCounted ?? []).filter((number) => number > upTo))
-  for (const { number, record, end } of intents) {
+  for (const intent of intents) {
+    const { number } = intent
     if (number <= upTo || beyond.has(number) || !settled.has(number)) continue
+    const { record, end } = intent
     if (end === undefined || (record !== undefined && live.has(record.nonce))) continue
     // one whose record was never written submitted nothing
     const fault =
@@ -74,7 +76,7 @@ function startFault(
   const tail = () => logTail(queuer, lane, nonce)
   if (started.length === 0)
     return end.outcome === 'absent' ? 'not-tried' : tail() || 'it ended before hpc_runner had started, and left no log'
-  if (started.some((runner) => runner.end === undefined)) return 'running'
+  if (started.some((runner) => !runner.hasEnded)) return 'running'
   if (started.some((runner) => runner.jobs > 0)) return undefined
   const worst = started.find((runner) => ['dead', 'failed', 'preflight'].includes(runner.end?.how ?? ''))
   if (worst !== undefined) return worst.end?.detail ?? (tail() || 'the runner died before it had finished a job')

@@ -59,7 +59,7 @@ export function noteDeadRunners(
   const cancel: string[] = []
   const runners = readRunners(queuer, lane)
   for (const runner of runners) {
-    if (runner.end !== undefined) continue
+    if (runner.hasEnded) continue
     const newer = runners.some(
       ({ nonce, record }) => nonce === runner.nonce && restartOf(record?.runner) > restartOf(runner.runner),
     )

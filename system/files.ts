@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { digestHere, type StartDigest } from './file-digest.ts'
 import {
+  type Dirent,
   errno,
   O_CREAT,
   O_DIRECTORY,
@@ -300,14 +301,19 @@ export class Files {
     }
   }
 
-  /** Gives us our own rights on a folder a job may have left without any: needed to list it, and to move it to another parent. */
-  openRights(path: string): void {
-    const found = this.stat(path)
-    if (found?.isDirectory() !== true || (found.mode & 0o700) === 0o700) return
+  /**
+   * Gives us our own rights on a folder a job may have left without any: needed to list it, and to move it to another parent. False when
+   * there is none.
+   */
+  openRights(path: string, found = this.stat(path)): boolean {
+    if (found?.isDirectory() !== true) return false
+    if ((found.mode & 0o700) === 0o700) return true
     try {
       this.os.chmodSync(path, 0o700)
+      return true
     } catch (error) {
       if (errno(error) !== 'ENOENT') throw error
+      return false
     }
   }
 
@@ -321,20 +327,33 @@ export class Files {
 
   #removeTree(path: string, root: string): void {
     const found = this.stat(path)
-    if (found === undefined) return
-    if (!found.isDirectory()) {
-      this.remove(path)
-      return
-    }
+    if (found?.isDirectory() === true) this.#removeFolder(path, root, found)
+    else if (found !== undefined) this.remove(path)
+  }
+
+  #removeFolder(path: string, root: string, found: Stats | undefined): void {
+    if (!this.openRights(path, found)) return
     if (path.length > root.length + deepestPath) {
       const higher = join(dirname(root), this.temporaryName())
-      this.openRights(path)
       if (this.move(path, higher)) this.#removeTree(higher, higher)
       return
     }
-    this.openRights(path)
-    for (const name of this.list(path)) this.#removeTree(join(path, name), root)
-    if (this.exists(path) && !this.removeEmptyFolder(path)) this.#removeOddNames(path, root)
+    // the listing tells what each of them is: a look at each would double the calls
+    for (const entry of this.#entries(path)) {
+      const inside = join(path, entry.name)
+      if (entry.isDirectory()) this.#removeFolder(inside, root, this.stat(inside))
+      else this.remove(inside)
+    }
+    if (!this.removeEmptyFolder(path)) this.#removeOddNames(path, root)
+  }
+
+  #entries(path: string): Dirent[] {
+    try {
+      return this.os.readdirSync(path, { withFileTypes: true })
+    } catch (error) {
+      if (errno(error) === 'ENOENT') return []
+      throw error
+    }
   }
 
   /** A name that is no UTF-8 is not listed as what it is, and so not found: it gets one that is. */

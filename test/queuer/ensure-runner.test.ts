@@ -8,7 +8,9 @@ import type { LaneReport, LaneShape, ObserverTime } from '../../contract/spool-r
 import { ensureRunners } from '../../queuer/ensure-runner.ts'
 import { readIntents } from '../../queuer/lane-files.ts'
 import type { Command, Reply } from '../../scheduler/scheduler.ts'
+import type { Os } from '../../system/os.ts'
 import { runCommand } from '../../system/process.ts'
+import { countingOs } from '../support/counting-os.ts'
 import { Site } from '../support/site.ts'
 
 /** A scheduler whose allocations the test decides. */
@@ -23,8 +25,8 @@ class Cluster {
   now: ObserverTime = { bootId: 'gateway', ms: 1_000_000 }
   #pid = 100
 
-  constructor(shape: Partial<LaneShape> = {}) {
-    this.site = new Site(shape, undefined, { run: (command: Command) => Promise.resolve(this.#run(command)) })
+  constructor(shape: Partial<LaneShape> = {}, os?: Os) {
+    this.site = new Site(shape, os, { run: (command: Command) => Promise.resolve(this.#run(command)) })
   }
 
   #run(command: Command): Reply {
@@ -83,8 +85,12 @@ class Cluster {
   }
 }
 
-async function withCluster(shape: Partial<LaneShape>, act: (cluster: Cluster) => Promise<void>): Promise<void> {
-  const cluster = new Cluster(shape)
+async function withCluster(
+  shape: Partial<LaneShape>,
+  act: (cluster: Cluster) => Promise<void>,
+  os?: Os,
+): Promise<void> {
+  const cluster = new Cluster(shape, os)
   try {
     await act(cluster)
   } finally {
@@ -333,6 +339,33 @@ describe('ensureRunners()', () => {
       const runner = await site.drain()
       assert.equal(site.runnerEnd(runner)?.how, 'drained')
     }))
+
+  test('of runners that have ended a pass reads nothing: what it costs does not grow with how many there were', async () => {
+    const { os, calls } = countingOs()
+    const opens = async (cluster: Cluster) => {
+      const before = calls.openSync ?? 0
+      await cluster.ensure()
+      return (calls.openSync ?? 0) - before
+    }
+    await withCluster(
+      {},
+      async (cluster) => {
+        await cluster.site.publish()
+        for (let start = 0; start < 3; start++) {
+          await cluster.ensure()
+          cluster.runnerLeft('drained', 1)
+        }
+        await cluster.ensure()
+        const few = await opens(cluster)
+        for (let start = 0; start < 15; start++) {
+          cluster.runnerLeft('drained', 1)
+          await cluster.ensure()
+        }
+        assert.equal(await opens(cluster), few)
+      },
+      os,
+    )
+  })
 
   test('a lane that no config names any more still gets its runner, and one lane in disorder holds no other up', () =>
     withCluster({}, async (cluster) => {

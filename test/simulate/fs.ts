@@ -78,10 +78,13 @@ export function fsOf(current: () => FsContext, proc: (path: string) => string | 
     lstatSync: (path: string) => doing('stat', path, () => new SimulatedStats(current().disk.there(path, 'lstat'))),
     statSync: (path: string) => doing('stat', path, () => new SimulatedStats(current().disk.there(path, 'stat', true))),
     statfsSync: () => ({ bavail: 1_000_000_000, bsize: 4096, files: 1_000_000_000, ffree: 900_000_000 }),
-    readdirSync: (path: string, how?: 'buffer') =>
+    readdirSync: (path: string, how?: 'buffer' | { withFileTypes: true }) =>
       doing('list', path, () => {
-        const names = current().faults.listing(path, [...current().disk.folder(path, 'scandir').entries.keys()])
-        return how === 'buffer' ? names.map((name) => Buffer.from(name)) : names
+        const { entries } = current().disk.folder(path, 'scandir')
+        const names = current().faults.listing(path, [...entries.keys()])
+        if (how === undefined) return names
+        if (how === 'buffer') return names.map((name) => Buffer.from(name))
+        return names.map((name) => ({ name, isDirectory: () => entries.get(name)?.kind === 'folder' }))
       }),
     readlinkSync: (path: string) => {
       const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1]
