@@ -7,15 +7,18 @@ import type { Bench } from '../bench.ts'
 import { type Row, ratioOfTimes, sampleOf } from '../measure.ts'
 import { openWire } from '../network.ts'
 import { cli, type Place, runnerProgram } from '../place.ts'
-import { Site } from '../site.ts'
+import { runRunner, Site } from '../site.ts'
 import { publish } from './drain.ts'
+import { Peers, takeGateAway } from './staging.ts'
 
 const jobs = 200
 const ticks = 3
 const jobsPerTick = 5
 const ticksPerDay = 1_440
-/** By hpc_batch's own description: so many requests of sftp to send a job, each a call of the login node on its file system or more. */
-const waySendRequests = 22
+/** Of hpc_batch's: three folders, the input and job.sh. */
+const wayInodes = 5
+/** Makes the calls that the one inside sshd makes. */
+const sftpServer = '/usr/lib/openssh/sftp-server'
 
 export async function counts({ place, say }: Bench): Promise<Row[]> {
   if (spawnSync('strace', ['-V']).status !== 0) {
@@ -57,74 +60,110 @@ async function callsPerJob(place: Place, say: Bench['say']): Promise<void> {
 interface Seen {
   readonly logins: number
   readonly commands: number
-  /** Calls of the queuer on names in the workspace: looked up, opened, listed, made, renamed, removed. */
   readonly calls: number
 }
 
-/** Some ticks of a cron over ssh with new jobs in each, and some with nothing new while jobs are in flight; each from a process of its own. */
+/** Calls on names below `folder`: looked up, opened, listed, made, renamed, removed. */
+function callsOn(folder: string, trace: string): number {
+  if (!existsSync(trace)) return 0
+  const lines = readFileSync(trace, 'utf8').split('\n')
+  return lines.filter((line) => line.includes(`"${folder}`) && !line.includes('/programs/')).length
+}
+
+function program(path: string, text: string): string {
+  writeFileSync(path, `#!/bin/sh\n${text}\n`)
+  chmodSync(path, 0o755)
+  return path
+}
+
+/**
+ * Ticks of a cron over ssh, each a process of its own that sends new jobs and brings those of the tick before home, while a runner is there;
+ * and hpc_batch's way with as many.
+ */
 async function aDay(place: Place): Promise<Row[]> {
-  const sshd = await startSshd({ hostKeys: ['ed25519'], config: ['LogLevel VERBOSE'] })
-  place.atEnd(() => sshd.stop())
   const dir = place.folder('traced')
-  const trace = join(dir, 'calls')
-  const node = join(dir, 'node')
-  // appends: one file of all queuers, one after the other
-  const traced = `exec strace -f -A -o ${trace} -e trace=%file,getdents64 ${process.execPath} "$@"`
-  writeFileSync(node, `#!/bin/sh\ncase "$1" in *hpc_queuer) ${traced} ;; *) exec ${process.execPath} "$@" ;; esac\n`)
-  chmodSync(node, 0o755)
-  const site = new Site(place, { wire: await openWire(place, 0), sshd, held: true, node })
+  const [trace, sftpTrace] = [join(dir, 'calls'), join(dir, 'sftp-calls')]
+  // appends: one file of all, one after the other
+  const strace = (out: string) => `exec strace -A -o ${out} -e trace=%file,getdents64`
+  const sftp = program(join(dir, 'sftp-server'), `${strace(sftpTrace)} ${sftpServer}`)
+  const traced = `${strace(trace)} ${process.execPath} "$@"`
+  const node = program(
+    join(dir, 'node'),
+    `case "$1" in *hpc_queuer) ${traced} ;; *) exec ${process.execPath} "$@" ;; esac`,
+  )
+  const config = ['LogLevel VERBOSE', `Subsystem sftp ${sftp}`]
+  const sshd = await startSshd({ hostKeys: ['ed25519'], config })
+  place.atEnd(() => sshd.stop())
+  const wire = await openWire(place, 0)
+  const site = new Site(place, { wire, sshd, held: true, node })
   const seen = (): Seen => {
     const log = sshd.log()
-    const lines = existsSync(trace) ? readFileSync(trace, 'utf8').split('\n') : []
     return {
       logins: log.split('Accepted publickey').length - 1,
       commands: log.split('Starting session').length - 1,
-      calls: lines.filter((line) => line.includes(`"${site.workspace}`) && !line.includes('/programs/')).length,
+      calls: callsOn(site.workspace, trace),
     }
   }
-  const during = async (drop: () => void) => {
-    const before = seen()
-    for (let tick = 0; tick < ticks; tick++) {
-      drop()
-      await site.tick()
-    }
-    const after = seen()
-    const aTick = (of: (one: Seen) => number) => (of(after) - of(before)) / ticks
-    return {
-      logins: aTick((one) => one.logins),
-      commands: aTick((one) => one.commands),
-      calls: aTick((one) => one.calls),
-    }
-  }
-  site.dropTrue(1)
+  // the programs, the folders, the runner; and results for the first tick that is counted
+  site.dropCopies(jobsPerTick)
   await site.tick()
-  const waiting = await during(() => undefined)
-  const busy = await during(() => site.dropCopies(jobsPerTick))
-  await site.end()
-  const row = (what: string, ours: number, peer: number, peerName: string, note: string): Row => {
-    const [mine, other] = [sampleOf([ours * ticksPerDay]), sampleOf([peer * ticksPerDay])]
-    return {
-      work: what,
-      unit: 'a day',
-      ours: mine,
-      peer: other,
-      peerName,
-      ratio: ratioOfTimes(mine, other),
-      goal: 1,
-      note,
-    }
+  const inodes = inodesOf(site) / jobsPerTick
+  await workOff(site)
+  const before = seen()
+  for (let tick = 0; tick < ticks; tick++) {
+    site.dropCopies(jobsPerTick)
+    await site.tick()
+    await workOff(site)
   }
-  const way = "hpc_batch's way"
-  const busyDay = `one tick a minute, ${jobsPerTick} new jobs in each`
-  return [
-    row(`ssh logins, ${busyDay}`, busy.logins, 1, way, 'one a pass; none while nothing is in flight'),
-    row(`commands on them, ${busyDay}`, busy.commands, 2, `${way}: sftp, and its queuer`, 'hpc_queuer alone'),
+  const after = seen()
+  await site.end()
+  const aTick = (of: (one: Seen) => number) => (of(after) - of(before)) / ticks
+  const row = (work: string, unit: string, ours: number, peer: number, note: string): Row => {
+    const [mine, other] = [sampleOf([ours]), sampleOf([peer])]
+    const ratio = ratioOfTimes(mine, other)
+    return { work, unit, ours: mine, peer: other, peerName: "hpc_batch's way", ratio, goal: 1, note }
+  }
+  const perDay = (what: string, ours: number, peer: number, note: string) =>
     row(
-      `calls of the login node on the workspace, ${busyDay}`,
-      busy.calls,
-      waySendRequests * jobsPerTick,
-      `${way}: its requests of sftp alone`,
-      `${((busy.calls - waiting.calls) / jobsPerTick).toFixed(0)} a job to send it, ${waiting.calls.toFixed(0)} a pass`,
+      `${what}, one tick a minute, ${jobsPerTick} new jobs in each`,
+      'a day',
+      ours * ticksPerDay,
+      peer * ticksPerDay,
+      note,
+    )
+  const calls = aTick((one) => one.calls)
+  const rows = [
+    perDay(
+      'ssh logins',
+      aTick((one) => one.logins),
+      1,
+      'one a pass; none while nothing is in flight',
     ),
+    perDay(
+      'commands on them',
+      aTick((one) => one.commands),
+      2,
+      'hpc_queuer alone; there sftp, and its queuer',
+    ),
+    row('inodes of a job that waits', 'a job', inodes, wayInodes, 'folders, input, record, key'),
   ]
+  const peers = new Peers(place, wire, sshd)
+  if ((await peers.way('stage')) === undefined || (await peers.way('collect')) === undefined) return rows
+  const way = callsOn(place.dir, sftpTrace) / peers.jobsOfAWay
+  const each = `${(calls / jobsPerTick).toFixed(0)} and ${way.toFixed(0)} a job that is sent and brought home`
+  const note = `${each}, by strace; of the peer its sftp-server alone, without its queuer`
+  return [...rows, perDay('calls of the login node on names in the workspace', calls, way * jobsPerTick, note)]
+}
+
+/** What a runner does beside the one that was started and is held back: the jobs that wait. */
+async function workOff(site: Site): Promise<void> {
+  takeGateAway(site)
+  await runRunner(site.workspace, site.lane())
+}
+
+function inodesOf({ workspace }: Site): number {
+  const folders = ['jobs', 'control', 'queue'].map((name) => join(workspace, name))
+  const found = spawnSync('find', [...folders, '-mindepth', '1'], { encoding: 'utf8' })
+  // the folder that the lane has below queue is none of theirs
+  return found.stdout.trim().split('\n').length - 1
 }

@@ -13,6 +13,7 @@ const inputBytes = 20_000
 const way = join(import.meta.dirname, '..', 'peers', 'hpc_batch_way.py')
 /** One at a time over 20 ms a job costs half a second: its rate shows after these few. */
 const wayJobs = 10
+const wayTurns = 3
 
 interface Goal {
   readonly way: number
@@ -112,6 +113,11 @@ export function stage(site: Site, count: number): Contestant {
 /** From here on a runner of the site works at once. */
 export function openGate(site: Site): void {
   site.endRunners()
+  takeGateAway(site)
+}
+
+/** Runners that are started from here on need not be let in. */
+export function takeGateAway(site: Site): void {
   const edit = `sed -i 's/"preflight":"[^"]*",\\{0,1\\}//' "$1"/lanes/*/shape.json`
   execFileSync('/bin/sh', ['-c', edit, 'sh', site.workspace])
 }
@@ -204,10 +210,13 @@ export class Peers {
     return this.#run(`scp ${options} ${way === 'up' ? `${from} ${there(to)}` : `${there(from)} ${to}`}`)
   }
 
+  /** Of one kind, over all turns. */
+  readonly jobsOfAWay = wayTurns * wayJobs
+
   async way(what: 'stage' | 'collect'): Promise<Sample | undefined> {
     if (!pythonHas('paramiko')) return undefined
     const values: number[] = []
-    for (let turn = 0; turn < 3; turn++) {
+    for (let turn = 0; turn < wayTurns; turn++) {
       const local = this.#place.folder('way-local')
       const remote = this.#place.folder('way-remote')
       for (let i = 0; i < wayJobs; i++) {
