@@ -54,7 +54,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
   const known = readPending(gateway)
   const wake = wakeOf(desk, known)
-  const { names, listed } = lookInto(gateway, wake)
+  const names = lookInto(gateway, wake)
   const result: Accepted & { accepted: number; refused: number; more: boolean } = {
     doubtful: [],
     cancels: [],
@@ -79,8 +79,8 @@ export async function accept(desk: Desk): Promise<Accepted> {
   }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
-  if (listed !== undefined) {
-    sweepTemporaries(gateway, listed)
+  if (wake === undefined) {
+    sweepTemporaries(gateway, names)
     if (names.submitted.size === 0) forgetReservations(gateway)
   }
   giveWhatWasLeft(gateway)

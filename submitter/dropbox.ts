@@ -12,10 +12,13 @@ export interface Names {
   /** Base names, without `.job`. */
   readonly jobs: string[]
   readonly submitted: Set<string>
+  /** Of those of `jobs`: what else lies there unread may be as much as it wants. */
   readonly finished: Set<string>
   readonly cancel: Set<string>
   /** `.job` names too long to be served; left lying. */
   readonly tooLong: string[]
+  /** Names that we give to what is not finished, whole. */
+  readonly temporary: string[]
 }
 
 const endings = { submitted: '.job.submitted', finished: '.job.finished', cancel: '.job.cancel' } as const
@@ -24,19 +27,37 @@ export function isSubmitted(name: string): boolean {
   return name.endsWith(endings.submitted) && !name.startsWith('.')
 }
 
-export function sortNames(names: readonly string[]): Names {
-  const found: Names = { jobs: [], submitted: new Set(), finished: new Set(), cancel: new Set(), tooLong: [] }
+/** Sorts names of files in a dropbox; `isThere` is asked of a result in the way of a job. */
+export function sortNames(names: Iterable<string>, isThere: (name: string) => boolean): Names {
+  const found: Names = {
+    ...{ jobs: [], tooLong: [], temporary: [] },
+    ...{ submitted: new Set(), finished: new Set(), cancel: new Set() },
+  }
+  let results = false
   for (const name of names) {
-    if (name.startsWith('.')) continue
-    if (name.endsWith('.job')) {
+    if (name.startsWith('.')) {
+      if (isTemporary(name)) found.temporary.push(name)
+    } else if (name.endsWith('.job')) {
       const base = name.slice(0, -'.job'.length)
       if (Buffer.byteLength(name) > nameLimitBytes) found.tooLong.push(base)
       else found.jobs.push(base)
     } else if (name.endsWith(endings.submitted)) found.submitted.add(name.slice(0, -endings.submitted.length))
-    else if (name.endsWith(endings.finished)) found.finished.add(name.slice(0, -endings.finished.length))
     else if (name.endsWith(endings.cancel)) found.cancel.add(name.slice(0, -endings.cancel.length))
+    else results ||= name.endsWith(endings.finished)
   }
+  if (results) for (const name of found.jobs) if (isThere(`${name}${endings.finished}`)) found.finished.add(name)
   return found
+}
+
+/** All names in the dropbox. */
+export function listDropbox({ files, config }: Gateway): Names {
+  return sortNames(files.names(config.dropbox), (name) => files.exists(join(config.dropbox, name)))
+}
+
+/** Base names of all results that lie there. */
+export function listResults({ files, config }: Gateway): string[] {
+  const names = [...files.names(config.dropbox)].filter((name) => name.endsWith(endings.finished) && name[0] !== '.')
+  return names.map((name) => name.slice(0, -endings.finished.length))
 }
 
 /** What woke a pass between two that look at everything: base names of files that came or went, and whether a site has news. */
@@ -46,16 +67,11 @@ export interface Wake {
 }
 
 /** The names a pass looks at: all that are listed, or, woken, those it was woken for, each looked up for itself. */
-export function lookInto(
-  gateway: Gateway,
-  wake: Wake | undefined,
-): { readonly names: Names; readonly listed?: readonly string[] } {
-  if (wake === undefined) {
-    const listed = gateway.files.list(gateway.config.dropbox)
-    return { names: sortNames(listed), listed }
-  }
+export function lookInto(gateway: Gateway, wake: Wake | undefined): Names {
+  if (wake === undefined) return listDropbox(gateway)
   const paths = [...wake.names].flatMap((name) => Object.values(jobFile(gateway, name)))
-  return { names: sortNames(paths.filter((path) => gateway.files.exists(path)).map((path) => basename(path))) }
+  const there = new Set(paths.filter((path) => gateway.files.exists(path)).map((path) => basename(path)))
+  return sortNames(there, (name) => there.has(name))
 }
 
 export function jobFile(
@@ -126,11 +142,11 @@ export function readRegular(
 const abandonedMs = 3_600_000
 
 /** Temporary names of ours that a pass left when it died between writing and renaming; a living pass needs its own for milliseconds. */
-export function sweepTemporaries(gateway: Gateway, names: readonly string[]): void {
+export function sweepTemporaries(gateway: Gateway, { temporary }: Names): void {
   const { files, clock, config } = gateway
   const state = statePaths(config.state)
   const paths = [
-    ...names.map((name) => join(config.dropbox, name)),
+    ...temporary.map((name) => join(config.dropbox, name)),
     ...[hpcFolder(config.dropbox).dir, state.dir, state.sites].flatMap((dir) =>
       files.list(dir).map((name) => join(dir, name)),
     ),

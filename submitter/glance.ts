@@ -23,11 +23,11 @@ export interface Glance {
 }
 
 export function glance(gateway: Gateway, wake?: Wake): Glance {
-  const { names, listed } = lookInto(gateway, wake)
+  const names = lookInto(gateway, wake)
   const idle =
     readPending(gateway)?.length === 0 &&
     names.jobs.length + names.tooLong.length + names.cancel.size === 0 &&
-    (listed === undefined || !leftBehind(gateway, names, listed))
+    (wake !== undefined || !leftBehind(gateway, names))
   return {
     idle,
     certain: !idle && isJobCertain(gateway, names),
@@ -36,12 +36,12 @@ export function glance(gateway: Gateway, wake?: Wake): Glance {
 }
 
 /** What a pass that died has left to do. */
-function leftBehind({ files, config }: Gateway, { submitted }: Names, listed: readonly string[]): boolean {
+function leftBehind({ files, config }: Gateway, { submitted, temporary }: Names): boolean {
   const state = statePaths(config.state)
   if (files.list(state.giving).length > 0) return true
   // right after its last delivery
   if (submitted.size === 0 && files.list(state.reserved).length > 0) return true
-  return listed.some(isTemporary) || files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
+  return temporary.length > 0 || files.list(hpcFolder(config.dropbox).dir).some(isTemporary)
 }
 
 /** So many new files are looked into. */

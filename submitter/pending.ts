@@ -3,7 +3,7 @@
  * steps left a list of what to look at. Losing the list costs a look at every `.submitted`, no job.
  */
 
-import { sortNames } from './dropbox.ts'
+import { listDropbox } from './dropbox.ts'
 import { type Gateway, statePaths } from './gateway.ts'
 
 export interface PendingJob {
@@ -33,7 +33,7 @@ export function oneOfEach(jobs: readonly PendingJob[]): PendingJob[] {
 
 /** Every `.submitted` there is, as if none were known to be published: after the state was lost, and for the audit. */
 export function allSubmitted(gateway: Gateway): string[] {
-  return [...sortNames(gateway.files.list(gateway.config.dropbox)).submitted]
+  return [...listDropbox(gateway).submitted]
 }
 
 export function writePending(gateway: Gateway, jobs: readonly PendingJob[]): void {

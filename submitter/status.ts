@@ -1,6 +1,6 @@
 /** `status`: every job of the dropbox with its state and, where it waits, why; every site with what the last pass saw. */
 import { renderDuration } from '../contract/units.ts'
-import { type Names, sortNames } from './dropbox.ts'
+import { listDropbox, listResults, type Names } from './dropbox.ts'
 import type { Gateway } from './gateway.ts'
 import { removedSites, removedTrouble } from './outstanding.ts'
 import { readPending } from './pending.ts'
@@ -41,7 +41,7 @@ export interface Status {
 export type Whereabouts = ReadonlyMap<string, string>
 
 export function statusOf(gateway: Gateway, whereabouts: Whereabouts, wanted: readonly string[]): Status {
-  const names = sortNames(gateway.files.list(gateway.config.dropbox))
+  const names = listDropbox(gateway)
   const jobs = jobsOf(gateway, names, whereabouts).filter(({ name }) => wanted.length === 0 || wanted.includes(name))
   const sites = [...Object.keys(gateway.config.sites), ...removedSites(gateway)]
   return { jobs, sites: sites.map((site) => siteStatus(gateway, site)) }
@@ -91,7 +91,7 @@ function jobsOf(gateway: Gateway, names: Names, whereabouts: Whereabouts): JobSt
       ...(since === undefined ? {} : { since }),
     })
   }
-  for (const name of names.finished) {
+  for (const name of listResults(gateway)) {
     const found = readSubmitted(gateway, name, 'finished')
     if (found === undefined || found === 'raw') continue
     const block = found.job as { state?: string; status?: string; message?: string } | undefined

@@ -29,7 +29,7 @@ export async function watchDropbox(
   onChange: (name: string | undefined) => void,
 ): Promise<DropboxWatch> {
   const { dropbox } = gateway.config
-  const sizeNow = () => gateway.files.list(dropbox).length
+  const sizeNow = () => gateway.files.count(dropbox, largeFolder + 1)
   const onName = (name: string) => {
     const woken = wakes(name)
     if (woken !== undefined) onChange(woken)
@@ -38,12 +38,12 @@ export async function watchDropbox(
     gateway.log.warn(
       `cannot watch ${dropbox}, it is looked at every minute: ${error instanceof Error ? error.message : String(error)}`,
     )
-  const watchAsFolder = (size: number) => {
-    gateway.log.debug(`${dropbox} holds ${size} files: watched as a folder, not file by file`)
+  const watchAsFolder = () => {
+    gateway.log.debug(`${dropbox} holds more than ${largeFolder} files: watched as a folder, not file by file`)
     return watchFolder(dropbox, onName, onError)
   }
   let size = sizeNow()
-  if (size > largeFolder) return watchAsFolder(size)
+  if (size > largeFolder) return watchAsFolder()
   const { watch } = await import('chokidar')
   const watcher = watch(dropbox, {
     depth: 0,
@@ -59,7 +59,7 @@ export async function watchDropbox(
     if (size <= largeFolder) return
     try {
       // the new one sees before the old one is blind
-      current = watchAsFolder(size)
+      current = watchAsFolder()
       void watcher.close()
       // what the old one had not told yet
       onChange(undefined)

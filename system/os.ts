@@ -19,6 +19,7 @@ export type Os = Pick<
   | 'statSync'
   | 'statfsSync'
   | 'readdirSync'
+  | 'opendirSync'
   | 'readlinkSync'
   | 'realpathSync'
   | 'renameSync'
@@ -44,6 +45,7 @@ export const COPY_CLONE = fs.constants.COPYFILE_FICLONE | fs.constants.COPYFILE_
 export const CLONE_ONLY = fs.constants.COPYFILE_FICLONE_FORCE | fs.constants.COPYFILE_EXCL
 
 export type Stats = fs.Stats
+export type Dir = fs.Dir
 export type Dirent = fs.Dirent
 
 /** The errno code of a file-system error, or undefined for any other thrown value. */

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { sortNames } from '../../submitter/dropbox.ts'
+import { listDropbox } from '../../submitter/dropbox.ts'
 import { defaultOptions, makeGateway, readConfig } from '../../submitter/make-gateway.ts'
 import { OwnerLimit } from '../../submitter/owner-limit.ts'
 import { Files } from '../../system/files.ts'
 import { type Os, realOs } from '../../system/os.ts'
-import { list, World } from '../support/world.ts'
+import { World } from '../support/world.ts'
 
 describe('the limit of an owner', () => {
   const world = new World(`dropbox: ./dropbox
@@ -34,7 +34,7 @@ sites:
       return realOs.openSync(path, ...more)
     }
     const gateway = { ...makeGateway(config, defaultOptions, 'warn'), files: new Files({ ...realOs, openSync }) }
-    const limit = new OwnerLimit(gateway, sortNames(list(world.dropbox)), 1)
+    const limit = new OwnerLimit(gateway, listDropbox(gateway), 1)
     return { opened, reached: limit.reached(process.getuid?.() ?? 0) }
   }
 

@@ -86,6 +86,17 @@ export function fsOf(current: () => FsContext, proc: (path: string) => string | 
         if (how === 'buffer') return names.map((name) => Buffer.from(name))
         return names.map((name) => ({ name, isDirectory: () => entries.get(name)?.kind === 'folder' }))
       }),
+    opendirSync: (path: string) =>
+      doing('list', path, () => {
+        const names = current().faults.listing(path, [...current().disk.folder(path, 'scandir').entries.keys()])
+        return {
+          readSync: () => {
+            const name = names.shift()
+            return name === undefined ? null : { name }
+          },
+          closeSync: () => undefined,
+        }
+      }),
     readlinkSync: (path: string) => {
       const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1]
       if (fd !== undefined) return at(Number(fd), 'readlink').path

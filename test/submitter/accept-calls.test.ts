@@ -80,7 +80,7 @@ test('accept() takes the oldest 2,000 new jobs, and reads none of the others', a
   const { accepted, waiting } = await acceptIn(gateway)
   assert.equal(accepted, 2_000)
   assert.deepEqual(
-    waiting,
+    waiting.sort((a, b) => (a.name < b.name ? -1 : 1)),
     Array.from({ length: 5 }, (_, n) => ({
       name: `a-young-${n}`,
       why: 'a pass takes 2000 jobs; the next one goes on',

@@ -19,10 +19,10 @@ const there = () => readdirSync(dropbox).filter((name) => !name.startsWith('.'))
 async function pass(wake?: Wake): Promise<number> {
   let listings = 0
   const files = new Files(realOs)
-  const list = files.list.bind(files)
-  files.list = (dir) => {
+  const names = files.names.bind(files)
+  files.names = (dir) => {
     if (dir === dropbox) listings += 1
-    return list(dir)
+    return names(dir)
   }
   await tick(here.other({ files }), undefined, wake)
   return listings
