@@ -64,9 +64,10 @@ export async function attendSite(pass: Pass, site: Site, begun: () => void): Pro
       if (rest === 0) {
         const after = afterFailure(state, describeError(known), now)
         writeSiteState(gateway, site.name, after)
-        const { ended, left } = expireJobs(gateway, lock, site.name, after.failingMs, known.message)
+        const { ended, left, whole } = expireJobs(gateway, lock, site.name, after, known.message)
         const streakMs = after.failingMs - (after.failingSinceMs ?? after.failingMs)
-        if (left === 0 && (ended > 0 || streakMs > gateway.config.expiryMs)) forgetWorkspace(gateway, site.name, after)
+        if (whole && left === 0 && (ended > 0 || streakMs > gateway.config.expiryMs))
+          forgetWorkspace(gateway, site.name, after)
       }
       await endUnsent(gateway, lock, site.name, arrivals)
       throw known

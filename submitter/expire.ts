@@ -7,6 +7,7 @@ import { appendEvents } from './journal.ts'
 import type { Lock } from './lock.ts'
 import { allSubmitted } from './pending.ts'
 import { destinationsOf, release } from './reservations.ts'
+import { type SiteState, writeSiteState } from './site-state.ts'
 import { readSubmitted } from './submitted-file.ts'
 import { withdraw } from './withdraw.ts'
 
@@ -15,17 +16,32 @@ export function hasExpired(failingMs: number, baseMs: number | undefined, expiry
   return failingMs - (baseMs ?? 0) > expiryMs
 }
 
-/** Ends what has expired; how many it ended, and how many are left in flight. */
+/** So many are read in a pass: a hundred thousand would hold it up for half a minute. */
+const sliceOf = 5_000
+
+export interface Expired {
+  readonly ended: number
+  /** Of this site's jobs that were looked at, those in flight. */
+  readonly left: number
+  /** Whether this pass looked at all. */
+  readonly whole: boolean
+}
+
+/** Ends what has expired, a slice of all jobs a pass. */
 export function expireJobs(
   gateway: Gateway,
   lock: Lock,
   site: string,
-  failingMs: number,
+  state: SiteState,
   trouble: string,
-): { ended: number; left: number } {
+  most = sliceOf,
+): Expired {
   let left = 0
   let ended = 0
-  for (const name of allSubmitted(gateway)) {
+  const { failingMs, expiredTo: from = '', ...rest } = state
+  const names = allSubmitted(gateway).filter((name) => name > from)
+  const slice = names.sort().slice(0, most)
+  for (const name of slice) {
     const found = readSubmitted(gateway, name)
     if (found === undefined || found === 'raw' || found.hpc.site !== site || found.job !== undefined) continue
     const { hpc, original } = found
@@ -42,5 +58,9 @@ export function expireJobs(
     appendEvents(gateway, [{ event: 'aborted', id: hpc.id, name, note: message }])
     ended += 1
   }
-  return { ended, left }
+  const next = slice.length < names.length ? slice.at(-1) : undefined
+  // the next failed pass goes on after it
+  if (next !== state.expiredTo)
+    writeSiteState(gateway, site, { ...rest, failingMs, ...(next === undefined ? {} : { expiredTo: next }) })
+  return { ended, left, whole: from === '' && next === undefined }
 }

@@ -40,7 +40,7 @@ export async function attendRemoved(
     const after = afterFailure(readSiteState(gateway, site), removedTrouble, gateway.clock.uptime())
     // one failure, however often we looked: when it comes back it is asked at once
     writeSiteState(gateway, site, { ...after, failures: 1 })
-    expireJobs(gateway, lock, site, after.failingMs, removedTrouble)
+    expireJobs(gateway, lock, site, { ...after, failures: 1 }, removedTrouble)
     const left = jobsAt(gateway, site).length
     if (left === 0) return undefined
     return new HpcError(

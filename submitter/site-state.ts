@@ -18,6 +18,8 @@ export interface SiteState {
   readonly lastAudit?: ObserverTime
   /** The last name that an audit under way has come to. */
   readonly auditedTo?: string
+  /** The last name that was looked at for its expiry, where that takes several failed passes. */
+  readonly expiredTo?: string
 }
 
 const longestStepMs = 600_000
