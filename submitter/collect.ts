@@ -18,7 +18,7 @@ import { readSubmitted } from './submitted-file.ts'
 import { Undelivered } from './undelivered.ts'
 
 /** So many are on their way: enough to fill a distance, and what they hold stays small. */
-const mostAtOnce = 1_000
+const mostAtOnce = 500
 
 /** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
 export async function collect(
