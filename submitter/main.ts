@@ -1,12 +1,9 @@
 /** hpc-submitter: the command line. A plain `tick`, the one cron runs every minute, loads nothing it does not need. */
 
 import { parseArgs } from 'node:util'
-import { setFlagsFromString } from 'node:v8'
 import { describeError, HpcError, printable } from '../contract/errors.ts'
 
 process.umask(0o022)
-// V8 lets a heap grow to four times what is in use before it looks again: 270 MB instead of 180 in a pass that sends and fetches 2,000 jobs
-setFlagsFromString('--heap-growing-percent=40')
 
 /** `tick` with plain options needs no yargs, which would be half of an idle pass; anything else about it is left to yargs to tell. */
 function plainTick(argv: readonly string[]) {
