@@ -1,5 +1,5 @@
 /**
- * Many jobs wait at a site whose runner has not begun. What passes cost then, beside the same passes with a hundred waiting; what a pass
+ * Many jobs wait at a site whose runner is busy with one. What passes cost then, beside the same passes with a hundred waiting; what a pass
  * costs that sends or brings home few of the many; and the memory of each program. Broken when memory passes its limit or a pass grows out
  * of proportion to what changed.
  */
@@ -23,10 +23,10 @@ sites:
     scheduler: {type: local}
     hpc_env: {workspace: "{dir}/workspace"}
     limits: {jobs: ${jobs * 2}}
-    lanes: {default: {preflight: "read -r line < {dir}/gate"}}
 `)
-  // a runner opens its eyes when a line comes through here
+  // the first job ends when a line comes through here
   execFileSync('mkfifo', [join(world.dir, 'gate')])
+  world.template('hold', `#!/bin/sh\nread -r line <${join(world.dir, 'gate')}\n`)
   const sampler = new Sampler(world.dir, 100)
   const broken: string[] = []
   let dropped = 0
@@ -70,7 +70,16 @@ sites:
   const results = () =>
     list(join(world.workspace, 'done')).reduce((sum, dir) => sum + list(join(world.workspace, 'done', dir)).length, 0)
 
+  const runningJobs = () =>
+    list(join(world.workspace, 'running')).reduce(
+      (sum, dir) => sum + list(join(world.workspace, 'running', dir)).length,
+      0,
+    )
+
   try {
+    world.drop('first', 'script: hold\n')
+    await pass('the job that holds the runner')
+    await until('it to run', () => world.runners().length > 0 && runningJobs() === 1, 60_000)
     drop(few)
     await pass(`first pass, ${few} new`)
     const small = await compare(few)
