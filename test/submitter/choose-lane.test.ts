@@ -64,6 +64,10 @@ for (const [text, expected] of [
   test(`chooseLane(): ${text || 'nothing asked for'}`, () => assert.match(choose(text), expected))
 }
 
+test('P-MI-02: no order is derived from anything: a job that asks for one is refused, and never run out of it', () => {
+  assert.match(choose('after: [first]'), /^after: cannot be honoured: this version has no dependencies between jobs$/)
+})
+
 test('chooseLane() takes the time of the template where the job gives none', () => {
   assert.equal(choose('', 2 * 3_600_000), 'big/gpu')
 })
