@@ -16,12 +16,14 @@ function workDirs(queuer: Queuer, id: string): string[] {
 }
 
 /**
- * Moves a folder, if there is one, into `target`, which is made anew when the sweep of another gateway's pass has just taken it for rubbish.
+ * Moves a job's folder, or what it has put in its place, into `target`, which is made anew when the sweep of another gateway's pass has just taken it for rubbish.
  */
 function moveInto(queuer: Queuer, folder: string, target: string, name: string): void {
   const { files } = queuer
+  const found = files.stat(folder)
+  if (found === undefined) return
   // a folder that changes its parent must be writable to us
-  if (!files.openRights(folder)) return
+  files.openRights(folder, found)
   for (let tries = 0; tries < 3; tries++) {
     if (files.move(folder, join(target, name)) || !files.exists(folder)) return
     files.makeFolder(target)

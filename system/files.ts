@@ -330,18 +330,15 @@ export class Files {
   }
 
   /**
-   * Gives us our own rights on a folder a job may have left without any: needed to list it, and to move it to another parent. False when
-   * there is none.
+   * Gives us our own rights on a folder a job may have left without any: needed to list it, and to move it to another parent. `found`: what
+   * a look at it told.
    */
-  openRights(path: string, found = this.stat(path)): boolean {
-    if (found?.isDirectory() !== true) return false
-    if ((found.mode & 0o700) === 0o700) return true
+  openRights(path: string, found = this.stat(path)): void {
+    if (found?.isDirectory() !== true || (found.mode & 0o700) === 0o700) return
     try {
       this.os.chmodSync(path, 0o700)
-      return true
     } catch (error) {
       if (errno(error) !== 'ENOENT') throw error
-      return false
     }
   }
 
@@ -355,21 +352,21 @@ export class Files {
 
   #removeTree(path: string, root: string): void {
     const found = this.stat(path)
-    if (found?.isDirectory() === true) this.#removeFolder(path, root, found)
-    else if (found !== undefined) this.remove(path)
-  }
-
-  #removeFolder(path: string, root: string, found: Stats | undefined): void {
-    if (!this.openRights(path, found)) return
+    if (found === undefined) return
+    if (!found.isDirectory()) {
+      this.remove(path)
+      return
+    }
+    this.openRights(path, found)
     if (path.length > root.length + deepestPath) {
       const higher = join(dirname(root), this.temporaryName())
       if (this.move(path, higher)) this.#removeTree(higher, higher)
       return
     }
-    // the listing tells what each of them is: a look at each would double the calls
+    // the listing tells what is no folder: a look at each file would double the calls
     for (const entry of this.#entries(path)) {
       const inside = join(path, entry.name)
-      if (entry.isDirectory()) this.#removeFolder(inside, root, this.stat(inside))
+      if (entry.isDirectory()) this.#removeTree(inside, root)
       else this.remove(inside)
     }
     if (!this.removeEmptyFolder(path)) this.#removeOddNames(path, root)

@@ -58,3 +58,15 @@ test('promise 5: the folder of an attempt that a stale listing does not show is 
   cleanJob(site.queuer, site.gateway, job.id, job.key, 0)
   assert.deepEqual(site.files.list(site.spool.jobs), [])
 })
+
+test('cleanJob() takes away what a job has put in the place of its folder', async () => {
+  const site = siteOn(realOs)
+  const job = await site.publish()
+  await site.drain()
+  const dir = site.spool.workDir(job.id, 1)
+  site.files.removeTree(dir)
+  realOs.symlinkSync('/etc', dir)
+  cleanJob(site.queuer, site.gateway, job.id, job.key, 0)
+  assert.deepEqual(site.files.list(site.spool.jobs), [])
+  assert.ok(site.files.exists('/etc/passwd'), 'and not what it leads to')
+})
