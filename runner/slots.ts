@@ -225,7 +225,9 @@ export class Slots {
     const suspect = this.#suspect
     if (suspect !== undefined && this.#running.size === 0) {
       this.#suspect = undefined
-      await this.#start(suspect.claimed, suspect.attempt, true)
+      // the others may have run for long
+      if (stillFits(this.#runner, suspect.claimed.job)) await this.#start(suspect.claimed, suspect.attempt, true)
+      else returnToQueue(this.#runner, suspect.claimed)
     }
   }
 

@@ -93,6 +93,7 @@ export function acceptRaw(desk: Desk, name: string, id: string, look?: Look): Ac
   ) {
     // somebody still writes it: back it goes, for the next pass to look at; where another has come meanwhile, it is read then as it is
     const back = !gateway.files.exists(paths.job)
+    lock.check()
     if (back) gateway.files.os.renameSync(paths.submitted, paths.job)
     return { outcome: 'waiting', why: 'it changed while it was looked at', accepted: !back }
   }

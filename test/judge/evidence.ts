@@ -54,6 +54,8 @@ export interface Run {
   readonly endMs?: number
   /** Its exit was recorded: nothing may run this job again. */
   readonly told: boolean
+  /** Its job had its result when it began. */
+  readonly afterResult?: boolean
   /** What its allocation had left when it began, and what it was known to need of that. */
   readonly leftMs?: number
   readonly needsMs?: number

@@ -120,6 +120,11 @@ const cases: readonly (readonly [string, (story: Story) => void, RegExp])[] = [
     ({ runs }) => runs.push(again({})),
     /started again \(id.2\) after id.1 had told/,
   ],
+  [
+    'a start when the result was there',
+    ({ runs }) => runs.splice(0, 1, { ...again({}), mark: 'id.1', afterResult: true }),
+    /id.1 was started when j1 had its result/,
+  ],
   ['two starts side by side', ({ runs }) => runs.push(again({ startMs: 15 })), /started again \(id.2\) while id.1 ran/],
   [
     'a start the result does not tell of',

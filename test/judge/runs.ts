@@ -1,4 +1,4 @@
-/** Promises 3, 4 and 7: no start beside or after one whose exit was told; no more runners at work, and no more allocations waiting, than allowed; nothing begun that has no time. */
+/** Promises 3, 4 and 7: no start beside or after one whose exit was told, nor after the result; no more runners at work, and no more allocations waiting, than allowed; nothing begun that has no time. */
 import type { Evidence, Job, Run } from './evidence.ts'
 
 export function judgeRuns({ view, runs }: Evidence, job: Job): readonly string[] {
@@ -6,6 +6,8 @@ export function judgeRuns({ view, runs }: Evidence, job: Job): readonly string[]
   const mine = runs.filter((run) => run.job === job.name).sort((a, b) => a.startMs - b.startMs)
   if (mine.length === 0 && job.mayNotRun !== true && view.text(`${job.dropbox}/${job.name}.job.finished`) !== undefined)
     return [`${job.name} has a result and was never run`]
+  const late = mine.filter(({ afterResult }) => afterResult === true)
+  if (late.length > 0) return late.map(({ mark }) => `${mark} was started when ${job.name} had its result`)
   return mine.slice(1).flatMap((next, i) => {
     const run = mine[i] as Run
     if (run.told && run.endMs !== undefined && run.endMs <= next.startMs)

@@ -9,6 +9,7 @@ import type { JobRecord } from '../../contract/spool-records.ts'
 import { Heartbeat } from '../../runner/heartbeat.ts'
 import type { Runner } from '../../runner/runner.ts'
 import { Uploads } from '../../runner/uploads.ts'
+import { endAttempt, openAttempt } from '../../spool/attempt.ts'
 import { Files } from '../../system/files.ts'
 import { silentLog } from '../../system/logger.ts'
 import { realOs } from '../../system/os.ts'
@@ -146,6 +147,23 @@ describe('the end of the walltime', { concurrency: 2 }, () => {
         ['walltime', 'exited'],
       )
       for (const job of waiting) assert.equal(site.result(job)?.attempt, 1)
+    }))
+
+  test('promise 7: a suspect that waited until it was alone goes back when what is left no longer holds it', () =>
+    withSite({ timeMs: 20_000, marginMs: 100, slots: 2 }, async (site) => {
+      const before = await site.publish({ template: waits(site, 'before') })
+      const suspect = await site.publish({ timeMs: 5_000 })
+      const control = site.spool.control(suspect.id)
+      const record = { nonce: 'n', attempt: 1, runner: 'r', node: '', bootId: '', startedAt: '', uptimeMs: 0 }
+      assert.ok(openAttempt(site.queuer.files, control, record))
+      endAttempt(site.queuer.files, control, 1, { cause: 'died-together', at: '', by: '' })
+      const runner = site.startRunner()
+      await until('the suspect to be held', () => !site.waiting().includes(suspect.key))
+      await new Promise((resolve) => setTimeout(resolve, 5_500))
+      go(site)
+      await runner.ended
+      assert.equal(site.result(before)?.rc, 0)
+      assert.deepEqual([causes(site, suspect), site.waiting()], [['died-together'], [suspect.key]])
     }))
 })
 

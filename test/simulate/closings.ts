@@ -2,7 +2,7 @@
 
 import { idOfKey, keysIn } from '../../contract/spool.ts'
 import type { JobRecord } from '../../contract/spool-records.ts'
-import { marginMs, minuteMs } from './plan.ts'
+import { minuteMs } from './plan.ts'
 import type { Task } from './task.ts'
 import type { World } from './world.ts'
 
@@ -39,12 +39,12 @@ export class Closings {
 
   /** Enough for a job of unknown time, and a file system that tells the truth about its folders. */
   #hasTime(task: Task): boolean {
-    const { kernel, fullUntilMs, sites } = this.#world
+    const { kernel, fullUntilMs, plan, sites } = this.#world
     for (const { cluster, volume } of sites) {
       const own = [...cluster.allocations.values()].find(({ runner }) => runner === task)
       if (own === undefined) continue
       const leftMs = own.startedMs + own.walltimeMs - kernel.now
-      return leftMs > marginMs + 3 * minuteMs && (fullUntilMs.get(volume) ?? 0) < kernel.now
+      return leftMs > (plan.marginMin + 3) * minuteMs && (fullUntilMs.get(volume) ?? 0) < kernel.now
     }
     return false
   }

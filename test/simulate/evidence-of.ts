@@ -1,6 +1,6 @@
 /** What a simulated world shows the judge. */
 import type { Allocation, Evidence, Run } from '../judge/evidence.ts'
-import { marginMs, minuteMs } from './plan.ts'
+import { minuteMs } from './plan.ts'
 import type { World } from './world.ts'
 
 export function evidenceOf(world: World): Evidence {
@@ -36,7 +36,7 @@ function laneOf(identity: string): string {
 function runsOf(world: World): Run[] {
   return world.runs
     .filter(({ forgotten }) => !forgotten)
-    .map(({ token, mark, allocation, restart, startMs, endMs, told, leftMs }) => {
+    .map(({ token, mark, allocation, restart, startMs, endMs, told, leftMs, afterResult }) => {
       // a node that its scheduler has lost runs copies that count for nothing, from then on
       const { cutOffMs = Number.POSITIVE_INFINITY } = allocation
       const lane = laneOf(allocation.identity)
@@ -49,6 +49,7 @@ function runsOf(world: World): Run[] {
         lane,
         startMs,
         leftMs,
+        afterResult: afterResult && startMs <= cutOffMs,
         needsMs: needsOf(world, token, allocation.walltimeMs),
         ...end,
       }
@@ -63,10 +64,11 @@ function neverStarted(world: World): Run[] {
     .map(([, { job, mark, atMs }]) => ({ job, mark, startMs: atMs, endMs: atMs, told: false }))
 }
 
-/** As the runner may know it: the clocks of a site are two minutes apart. */
+/** As the runner may know it: the clocks of a site may be two minutes apart. */
 function needsOf(world: World, job: string, walltimeMs: number): number {
-  const timeMs = world.jobs.find(({ planned }) => planned.job.name === job)?.planned.timeMs ?? marginMs
-  return Math.min(timeMs, 0.95 * walltimeMs) - 2.5 * minuteMs
+  const timeMs =
+    world.jobs.find(({ planned }) => planned.job.name === job)?.planned.timeMs ?? world.plan.marginMin * minuteMs
+  return Math.min(timeMs, 0.95 * walltimeMs) - (world.plan.timed ? 0.5 : 2.5) * minuteMs
 }
 
 function allocationsOf(world: World): Allocation[] {

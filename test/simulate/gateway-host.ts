@@ -114,8 +114,8 @@ function configOf(dir: string, plan: Plan, sites: readonly { name: string; works
       `    hpc_env: {workspace: ${workspace}}`,
       `    max_runners: ${plan.maxRunners}`,
       '    lanes:',
-      `      default: {time: ${plan.walltime}, margin: 5m, slots: ${plan.slots}}`,
-      `      long: {time: 3h, margin: 5m, slots: ${plan.slots}}`,
+      `      default: {time: ${plan.walltime}, margin: ${plan.marginMin}m, slots: ${plan.slots}}`,
+      `      long: {time: 3h, margin: ${plan.marginMin}m, slots: ${plan.slots}}`,
     ]),
     '',
   ].join('\n')

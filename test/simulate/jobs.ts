@@ -19,6 +19,10 @@ export interface JobWishes {
   readonly sites: readonly string[]
   /** Of an input that others use too. */
   readonly shared: string
+  /** Takes seconds, seldom more. */
+  readonly brief: boolean
+  /** Says how long it takes. */
+  readonly timed: boolean
 }
 
 export interface PlannedJob {
@@ -33,7 +37,7 @@ export interface PlannedJob {
   readonly about: string
 }
 
-const times: Readonly<Record<string, number>> = { '20s': 20_000, '15m': 900_000, '100m': 6_000_000 }
+const times: Readonly<Record<string, number>> = { '20s': 20_000, '7m': 420_000, '15m': 900_000, '100m': 6_000_000 }
 
 const largeBytes = 24_000
 
@@ -43,9 +47,10 @@ export function planJob(chance: Chance, dir: string, name: string, wishes: JobWi
   const many = chance.happens(0.3)
   const mood = chance.pick(['plain', 'plain', 'plain', 'plain', 'plain', 'stubborn', 'crashing', 'forgetful', 'slow'])
   const rc = mood === 'plain' && chance.happens(0.15) ? 3 : 0
-  const seconds =
-    mood === 'slow' ? chance.between(60, 90) : chance.happens(0.8) ? chance.between(1, 30) : chance.between(30, 240)
-  const known = mood === 'slow' ? '20s' : chance.happens(0.2) ? chance.pick(['15m', '100m']) : undefined
+  const usual = wishes.brief ? chance.between(1, 10) : chance.between(1, 30)
+  const seconds = mood === 'slow' ? chance.between(60, 90) : chance.happens(0.8) ? usual : chance.between(30, 240)
+  const rarely = chance.happens(0.2) ? chance.pick(['15m', '100m']) : undefined
+  const known = mood === 'slow' ? '20s' : wishes.timed ? '7m' : rarely
   const site = wishes.sites.length > 1 ? chance.pick(wishes.sites) : undefined
   const input = chance.hex(wishes.large ? chance.between(largeBytes / 2, largeBytes) : chance.between(0, 40))
   const from = `${dir}/in/${name}.in`

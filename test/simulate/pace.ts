@@ -29,7 +29,8 @@ export class Pace {
     return { names: due.names, news: due.news }
   }
 
-  dropped(hosts: readonly GatewayHost[], name: string): void {
+  /** A tool wrote a job, or asks to cancel it. */
+  written(hosts: readonly GatewayHost[], name: string): void {
     for (const host of hosts) {
       const due = this.#of(host)
       due.names.add(name)

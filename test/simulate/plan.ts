@@ -4,8 +4,6 @@ import { type Storm, stormOf } from './storm.ts'
 
 export const minuteMs = 60_000
 export const hourMs = 60 * minuteMs
-/** Of every lane. */
-export const marginMs = 5 * minuteMs
 
 export interface Plan {
   readonly gateways: number
@@ -14,6 +12,8 @@ export interface Plan {
   readonly maxRunners: number
   readonly slots: number
   readonly walltime: string
+  /** Of every lane, in minutes. */
+  readonly marginMin: number
   /** So long an allocation may wait in the queue. */
   readonly longestWaitMs: number
   /** From pass to pass of a cron, at most. */
@@ -34,6 +34,10 @@ export interface Plan {
   readonly watching: boolean
   /** Tools drop a job when a script of another is about to end: just when its runner may leave. */
   readonly eager: boolean
+  /** Many short jobs at once, so that runners claim ahead; and tools change their minds often, just when a runner has taken their job. */
+  readonly fickle: boolean
+  /** All jobs say how long they take, and the site's clocks go alike: what no longer fits an allocation is known to half a minute. */
+  readonly timed: boolean
   readonly storm: Storm
 }
 
@@ -45,23 +49,29 @@ export function planOf(seed: number, faults: boolean): Plan {
   const kept = store.pick([0, 0, store.between(1_024, 6_000), store.between(8_200, 20_000)])
   // days in the queue, a pass an hour, a cleaner at night: what is still needed must not look old
   const slow = faults && chance.happens(0.05)
+  const fickle = faults && !slow && pace.happens(0.2)
+  const timed = !slow && pace.happens(0.2)
+  const walltime = chance.pick(['8m', '15m', '1h'])
   return {
     gateways: chance.pick([1, 1, 2]),
     sites: chance.pick([['here'], ['here'], ['here', 'there']]),
-    jobs: chance.between(1, 6),
+    jobs: chance.between(1, 6) + (fickle ? 6 : 0),
     maxRunners: chance.pick([1, 1, 2]),
     slots: chance.pick([1, 1, 2]),
-    walltime: chance.pick(['8m', '15m', '1h']),
+    walltime: timed ? '8m' : walltime,
+    marginMin: timed ? 1 : 5,
     longestWaitMs: slow ? 72 * hourMs : 4 * minuteMs,
     cronMs: slow ? 2 * hourMs : 150_000,
-    arrivalsMs: chance.pick([minuteMs / 2, 2 * minuteMs, 10 * minuteMs]),
+    arrivalsMs: fickle ? minuteMs / 2 : chance.pick([minuteMs / 2, 2 * minuteMs, 10 * minuteMs]),
     twin: faults && chance.happens(0.3),
     cleanedAfterMs: slow ? 48 * hourMs : undefined,
     shared: [store.hex(kept), chance.hex(chance.between(0, 60))].find((text) => text !== '') ?? '',
     clones: store.happens(0.5),
     harmed: faults && store.happens(0.5),
     watching: !slow && pace.happens(0.5),
-    eager: !slow && pace.happens(0.5),
+    eager: !slow && !fickle && pace.happens(0.5),
+    fickle,
+    timed,
     storm: stormOf(chance, faults ? (slow ? 120 * hourMs : 90 * minuteMs) : 0),
   }
 }

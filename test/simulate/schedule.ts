@@ -84,10 +84,12 @@ export async function runSchedule(
   const drop = (host: GatewayHost, number: number, calm = false) => {
     const wishes = {
       refused: !calm && chance.happens(0.06),
-      cancelled: !calm && faults && chance.happens(0.12),
+      cancelled: !calm && faults && chance.happens(plan.fickle ? 0.5 : 0.12),
       large: chance.happens(0.12),
       sites: plan.sites,
       shared: plan.shared,
+      brief: plan.fickle,
+      timed: plan.timed,
     }
     world.drop(host, planJob(chance, host.dir, `j${number}`, wishes))
   }

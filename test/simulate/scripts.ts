@@ -1,4 +1,5 @@
 /** What a launcher and its scripts do on a node, from the text of the script as it was rendered. */
+import { posix } from 'node:path'
 import type { ScriptStart } from '../../contract/launcher.ts'
 import type { Allocation } from './cluster.ts'
 import type { Disk } from './disk.ts'
@@ -23,6 +24,8 @@ export interface Run {
   forgotten: boolean
   /** Where it told its exit. */
   readonly exitFile: string
+  /** Its job had its result at the site when it began. */
+  readonly afterResult: boolean
 }
 
 export interface ScriptWorld {
@@ -54,6 +57,11 @@ function ordersOf(text: string): Orders {
     ...{ seconds: Number(seconds), rc: Number(rc), token, mood },
     ...{ inputs: words(inputs), outputs: words(outputs), folders: words(folders) },
   }
+}
+
+/** The result of the job whose attempt tells its exit there. */
+export function resultBeside(exitFile: string): string {
+  return posix.join(posix.dirname(posix.dirname(exitFile)), 'result', 'result.json')
 }
 
 /** What a script makes of its inputs. */
@@ -173,6 +181,7 @@ function startScript(
     told: false,
     forgotten: false,
     exitFile,
+    afterResult: disk.text(resultBeside(exitFile)) !== undefined,
   }
   world.runs.push(run)
   world.started(orders.seconds * 1000)

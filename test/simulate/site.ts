@@ -1,11 +1,10 @@
 /** One site: a login node, worker nodes, a scheduler and a shared file system; and what a connection to it is like. */
-import { posix } from 'node:path'
 import type { Command } from '../../scheduler/scheduler.ts'
 import type { Channel, Connection } from '../../submitter/transport/transport.ts'
 import { type Allocation, Cluster, type Fate, type Lie } from './cluster.ts'
 import type { Machine } from './machine.ts'
 import { processesOf } from './processes.ts'
-import { startLauncher } from './scripts.ts'
+import { resultBeside, startLauncher } from './scripts.ts'
 import type { Task } from './task.ts'
 import { wire } from './wire.ts'
 import type { World } from './world.ts'
@@ -42,7 +41,8 @@ export class SimulatedSite {
     this.login = world.machine(`${name}-login`)
     this.nodes = ['n1', 'n2', 'n3'].map((node) => world.machine(`${name}-${node}`))
     // munge refuses nodes whose clocks are minutes apart
-    for (const node of this.nodes) node.skewMs = this.login.skewMs + world.chance.between(-120_000, 120_000)
+    for (const node of this.nodes)
+      node.skewMs = this.login.skewMs + (world.plan.timed ? 0 : world.chance.between(-120_000, 120_000))
     this.cluster = new Cluster(world.kernel, world.chance, this.nodes, {
       startRunner: (allocation, node) => this.#startRunner(allocation, node),
       log: (text) => world.log(`${name}: ${text}`),
@@ -200,7 +200,6 @@ export class SimulatedSite {
 
   /** Where the job of an exit file has its result. */
   hasResult(exitFile: string): boolean {
-    const control = posix.dirname(posix.dirname(exitFile))
-    return this.#world.disk.text(`${control}/result/result.json`) !== undefined
+    return this.#world.disk.text(resultBeside(exitFile)) !== undefined
   }
 }

@@ -1,5 +1,6 @@
 /** One simulated world: gateways with their crons, sites with their clusters, tools that drop jobs, and what all of them share. */
 import { posix } from 'node:path'
+import { idOfKey } from '../../contract/spool.ts'
 import type { Sighting } from '../judge/evidence.ts'
 import { contentAt, same } from '../judge/results.ts'
 import { Closings } from './closings.ts'
@@ -52,6 +53,9 @@ export class World {
   readonly #caches = new Map<Machine, ListingCache>()
   readonly #closings = new Closings(this)
   readonly #killAt = new WeakMap<Task, Kill>()
+  /** By the job's name. */
+  readonly #atClaim = new Map<string, () => void>()
+  readonly #standStillAt = new WeakMap<Task, { readonly effect: number; readonly act: () => void }>()
 
   constructor(seed: number, plan: Plan, programs: Programs, trace?: (line: string) => void) {
     this.chance = new Chance(seed)
@@ -174,11 +178,15 @@ export class World {
       this.#killAt.set(task, { effect, when, crash: this.strikes('crashes') })
     }
     if (!this.strikes('pause')) return
-    this.kernel.after(this.chance.between(0, name === 'runner' ? 60_000 : 3_000), () => {
+    const standStill = () => {
       if (!task.alive) return
       this.fault(`${name} stands still`)
       task.pausedUntilMs = this.kernel.now + this.chance.between(5_000, 600_000)
-    })
+    }
+    // in the middle of its work, where the other host of its dropbox may take over meanwhile
+    if (name === 'submitter' && this.plan.twin)
+      this.#standStillAt.set(task, { effect: this.chance.between(1, this.chance.pick([20, 60, 200])), act: standStill })
+    else this.kernel.after(this.chance.between(0, name === 'runner' ? 60_000 : 3_000), standStill)
   }
 
   // ------------------------------------------------------------ files
@@ -195,7 +203,10 @@ export class World {
       crash: () => crashMachine(this, machine),
       isRemote: (path: string) => path.startsWith('/hpc'),
       done: (call: string, path: string) => {
+        const still = this.#standStillAt.get(task)
+        if (still?.effect === task.effects) still.act()
         if (call === 'rename' || call === 'write') this.#changed(call, path)
+        if (call === 'rename' && this.#atClaim.size > 0) this.#claimed(path)
         if (call === 'write' && name === 'runner') this.#attempted(path)
         else if (call === 'create') this.#closings.created(task, path)
       },
@@ -236,6 +247,17 @@ export class World {
     this.sightings.push({ dropbox, name: base, outputs: Object.fromEntries(found) as Sighting['outputs'] })
   }
 
+  /** A runner takes a job, which it may hold a while before it starts it. */
+  #claimed(path: string): void {
+    const [, root, key = ''] = /^(.*)\/running\/[^/]+\/([^/]+)$/.exec(path) ?? []
+    if (root === undefined) return
+    const text = this.disk.text(`${root}/control/${idOfKey(key)}/job.yml`) || '{}'
+    const { name = '' } = JSON.parse(text) as { name?: string }
+    const act = this.#atClaim.get(name)
+    this.#atClaim.delete(name)
+    act?.()
+  }
+
   /** That a script is to be started: should nothing come of it, the job has one try less all the same. */
   #attempted(path: string): void {
     const [, control, number] = /^(.*\/control\/[^/]+)\/attempts\/(\d+)$/.exec(path) ?? []
@@ -270,16 +292,19 @@ export class World {
     this.jobs.push({ planned, finished: 0 })
     this.disk.putDurably(`${job.dropbox}/${job.name}.job`, text)
     this.log(`${job.name} is dropped at ${host.machine.name}: ${about}`)
-    this.pace.dropped(
-      this.hosts.filter(({ dir }) => dir === host.dir),
-      job.name,
-    )
-    if (planned.cancelAfterMs === undefined) return
-    this.kernel.after(planned.cancelAfterMs, () => {
+    const served = this.hosts.filter(({ dir }) => dir === host.dir)
+    this.pace.written(served, job.name)
+    const { cancelAfterMs } = planned
+    if (cancelAfterMs === undefined) return
+    const cancel = () => {
       if (this.disk.text(resultOf(planned)) !== undefined) return
       this.fault('a job is cancelled')
       this.disk.putDurably(`${job.dropbox}/${job.name}.job.cancel`, '')
-    })
+      this.pace.written(served, job.name)
+    }
+    if (this.plan.fickle)
+      this.#atClaim.set(job.name, () => void this.kernel.after(this.chance.between(0, 4_000), cancel))
+    else this.kernel.after(cancelAfterMs, cancel)
   }
 }
 

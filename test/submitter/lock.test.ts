@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { acceptRaw, type Desk } from '../../submitter/accept-job.ts'
 import { publishSubmitted } from '../../submitter/finish-unsent.ts'
 import { type Lock, takeLock, waitForLock } from '../../submitter/lock.ts'
 import { testGateway } from '../support/gateway.ts'
@@ -50,6 +60,18 @@ test('publishSubmitted() writes nothing without its lock', async () => {
   const hpc = { id: 'a', name: 'a', gateway: 'g', owner, history: [] }
   assert.throws(() => publishSubmitted(gateway, old, Buffer.from('script: a\n'), hpc), /lock "x" was lost/)
   assert.deepEqual(readdirSync(join(here.dir, 'dropbox')), ['.hpc'])
+})
+
+test('acceptRaw() puts no changed job back that another pass has accepted meanwhile', async () => {
+  const old = await taken()
+  await old.release()
+  const path = join(here.dir, 'dropbox', 'x.job.submitted')
+  writeFileSync(path, 'script: a\n...\n')
+  const look = { inode: 1, size: 1, mtimeMs: 1, since: gateway.clock.uptime() }
+  const desk = { gateway, lock: old } as Desk
+  assert.throws(() => acceptRaw(desk, 'x', 'id', look), /lock "x" was lost/)
+  assert.equal(readFileSync(path, 'utf8'), 'script: a\n...\n')
+  rmSync(path)
 })
 
 test('takeLock() takes over at once from a process of this host that has ended, and that one knows', async () => {
