@@ -121,6 +121,26 @@ export const mutants: readonly Mutant[] = [
     'void written',
   ),
   {
+    name: '.submitted tells of a job only when it was sent',
+    changes: [
+      {
+        file: 'submitter/accept-job.ts',
+        from: "publishSubmitted(gateway, lock, read.bytes, ready, undefined, 'later')",
+        to: '',
+      },
+      {
+        file: 'submitter/site-pass.ts',
+        from: "import { MadeLanes } from './lane-shapes.ts'\n",
+        to: "import { MadeLanes } from './lane-shapes.ts'\nimport { publishSubmitted } from './finish-unsent.ts'\n",
+      },
+      {
+        file: 'submitter/site-pass.ts',
+        from: '      report.published.push(hpc.id)\n',
+        to: '      publishSubmitted(gateway, work.lock, sent.job.original, hpc)\n      report.published.push(hpc.id)\n',
+      },
+    ],
+  },
+  {
     name: 'a lock is stolen from a sleeper, who does not look before he goes on',
     changes: [
       {
