@@ -25,6 +25,8 @@ export interface Allocation {
   /** Since then the scheduler does not see its node, on which all goes on. */
   cutOffMs: number | undefined
   readonly members: Set<OsProcess>
+  /** Somebody of the account submitted the script of one of ours once more. */
+  readonly byHand: boolean
 }
 
 export type Lie = 'hung' | 'deaf' | 'truncated' | 'vanish'
@@ -39,6 +41,8 @@ export interface ClusterHooks {
   fate(): { readonly how: Fate; readonly ms: number } | undefined
   /** How long a new allocation waits. */
   waitMs(): number
+  /** So long after its start somebody submits it once more; undefined when nobody does. */
+  byHandMs(): number | undefined
 }
 
 export class Cluster {
@@ -124,12 +128,17 @@ export class Cluster {
   }
 
   #submit(argv: readonly string[]): number {
-    this.#ids += 1
     const minutes = Number(argv[argv.indexOf('-t') + 1])
+    const { id } = this.#enqueue(argv.at(-1) ?? '', minutes * 60_000, this.#hooks.waitMs())
+    return id
+  }
+
+  #enqueue(identity: string, walltimeMs: number, waitMs: number, byHand = false): Allocation {
+    this.#ids += 1
     const allocation: Allocation = {
       id: this.#ids,
-      identity: argv.at(-1) ?? '',
-      walltimeMs: minutes * 60_000,
+      identity,
+      walltimeMs,
       submittedMs: this.#kernel.now,
       leftQueueMs: undefined,
       state: 'PENDING',
@@ -140,10 +149,11 @@ export class Cluster {
       endedMs: Number.POSITIVE_INFINITY,
       cutOffMs: undefined,
       members: new Set(),
+      byHand,
     }
     this.allocations.set(allocation.id, allocation)
-    this.#kernel.after(this.#hooks.waitMs(), () => this.#start(allocation))
-    return allocation.id
+    this.#kernel.after(waitMs, () => this.#start(allocation))
+    return allocation
   }
 
   // ------------------------------------------------------------ the life of an allocation
@@ -168,6 +178,9 @@ export class Cluster {
       // a node that is down has not said so yet
       if (still() && node.isUp) this.#finish(allocation, 'COMPLETED')
     })
+    const byHandMs = allocation.byHand ? undefined : this.#hooks.byHandMs()
+    if (byHandMs !== undefined)
+      this.#kernel.after(byHandMs, () => void this.#enqueue(allocation.identity, allocation.walltimeMs, 1_000, true))
     const fate = this.#hooks.fate()
     if (fate !== undefined) this.#kernel.after(fate.ms, () => still() && this.#meet(allocation, fate.how))
     this.#kernel.after(allocation.walltimeMs - 60_000, () => still() && runner.alive && runner.signal('SIGUSR2'))

@@ -73,11 +73,13 @@ function needsOf(world: World, job: string, walltimeMs: number): number {
 
 function allocationsOf(world: World): Allocation[] {
   return world.sites.flatMap(({ name, cluster }) =>
-    [...cluster.allocations.values(), ...cluster.vanished].map(({ id, identity, submittedMs, leftQueueMs }, i) => ({
-      id: `${name}/${id}/${i}`,
-      lane: laneOf(identity),
-      submittedMs,
-      ...(leftQueueMs === undefined ? {} : { leftQueueMs }),
-    })),
+    [...cluster.allocations.values(), ...cluster.vanished]
+      .filter(({ byHand }) => !byHand)
+      .map(({ id, identity, submittedMs, leftQueueMs }, i) => ({
+        id: `${name}/${id}/${i}`,
+        lane: laneOf(identity),
+        submittedMs,
+        ...(leftQueueMs === undefined ? {} : { leftQueueMs }),
+      })),
   )
 }

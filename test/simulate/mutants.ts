@@ -108,12 +108,23 @@ export const mutants: readonly Mutant[] = [
     "if (claimNumber(files, control.attempts, attempt, record, '', 'later') === undefined) return false",
     "claimNumber(files, control.attempts, attempt, record, '', 'later')",
   ),
-  one(
-    'the next attempt begins while the one before lives',
-    'runner/choose-job.ts',
-    "if (last?.end === undefined && !sight.hasEnded(record.runner)) return { do: 'drop' }",
-    '',
-  ),
+  {
+    // that no key of a living runner comes back is another care for the same: without that one alone nothing is noticed
+    name: 'the next attempt begins while the one before lives, whose key came back',
+    changes: [
+      { file: 'queuer/repair.ts', from: 'if (!hasEnded(files, lane, runner)) continue', to: '' },
+      {
+        file: 'queuer/repair.ts',
+        from: 'if (open?.record !== undefined) {',
+        to: 'if (open?.record !== undefined && hasEnded(files, spool.lane(lane), runner)) {',
+      },
+      {
+        file: 'runner/choose-job.ts',
+        from: "if (last?.end === undefined && !sight.hasEnded(record.runner)) return { do: 'drop' }",
+        to: '',
+      },
+    ],
+  },
   one(
     'names are taken before they are written down',
     'submitter/accept.ts',

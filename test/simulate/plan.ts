@@ -36,6 +36,8 @@ export interface Plan {
   readonly eager: boolean
   /** Many short jobs at once, so that runners claim ahead; and tools change their minds often, just when a runner has taken their job. */
   readonly fickle: boolean
+  /** Somebody of the site's account submits scripts of ours once more. */
+  readonly meddled: boolean
   /** All jobs say how long they take, and the site's clocks go alike: what no longer fits an allocation is known to half a minute. */
   readonly timed: boolean
   readonly storm: Storm
@@ -72,6 +74,7 @@ export function planOf(seed: number, faults: boolean): Plan {
     eager: !slow && !fickle && pace.happens(0.5),
     fickle,
     timed,
+    meddled: faults && new Chance(seed ^ 0x4a9d).happens(0.1),
     storm: stormOf(chance, faults ? (slow ? 120 * hourMs : 90 * minuteMs) : 0),
   }
 }

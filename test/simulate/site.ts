@@ -49,6 +49,12 @@ export class SimulatedSite {
       lie: (verb) => this.#lie(verb),
       fate: () => this.#fate(),
       waitMs: () => world.chance.between(500, world.plan.longestWaitMs),
+      byHandMs: () => {
+        if (!world.plan.meddled || world.kernel.now >= world.storm.endsMs || !world.chance.happens(0.5))
+          return undefined
+        world.fault('an allocation is submitted again by hand')
+        return world.chance.between(0, 20_000)
+      },
     })
   }
 
