@@ -3,7 +3,10 @@
  * so that each fork of it takes a millisecond and more; this one is small. It is told of a script in two steps: what to make ready, then
  * to go. When its input ends before that it starts nothing; a script that runs is seen to its end, and its exit written, whoever lives.
  *
- * What is told comes by descriptor 3, and its reports go there: its pid first, then a dot for each script that has ended.
+ * What is told comes by descriptor 3, and its reports go there: its pid first, then a dot for each script that has ended. What makes a
+ * script ready is a call of `run`: before it the script's own variables, after it the names of its files, and its words. From then on all
+ * that the launcher says goes to the exit file, without a redirection for each line. It lets go of that before the dot, as bash would
+ * complain there of a runner that is gone.
  *
  * A script has a process group of its own, within the launcher's session: `set -m` does that. It is a subshell whose parent has gone,
  * because only the main shell, with `set -m`, takes a script that was stopped (a suspended allocation) for one that has ended; and it
@@ -24,37 +27,36 @@ start() {
   trap : TERM INT HUP USR1 USR2
   builtin read -r -N 1 go || exit 125
   builtin read -r up rest </proc/uptime || up=0
-  builtin printf 'group %s\\nstart %s\\n' "$BASHPID" "$up" >&2 || exit 125
-  builtin cd -- "$dir" && exec </dev/null >"$out" 2>"$err" && exec "\${via[@]}" $shell "$script"
+  builtin printf 'group %s\\nstart %s\\n' "$BASHPID" "$up" || exit 125
+  builtin cd -- "$1" && exec </dev/null >"$2" 2>"$3" && exec "\${@:6}"
 }
 hear() {
   local text rest
-  text=$(<"$told") && [[ $text == *$'\\nrc '*$'\\nend' ]] || exit 125
+  text=$(<"$1") && [[ $text == *$'\\nrc '*$'\\nend' ]] || exit 125
   rest=\${text##*$'\\nrc '}
   rc=\${rest%%$'\\n'*}
   rest=\${rest%$'\\nend'}
-  builtin printf '%s\\nfar %s\\n' "\${text%$'\\nrc '*}" "\${rest##*$'\\n'}" >&2
+  builtin printf '%s\\nfar %s\\n' "\${text%$'\\nrc '*}" "\${rest##*$'\\n'}"
 }
 run() {
-  eval "$text"
-  exec 2>>"$exit" || exit 125
-  times >&2
-  (start)
+  exec >>"$4" 2>&1 || exit 125
+  times
+  (start "$@")
   rc=$?
-  [[ -e $out || $rc -eq 1 ]] || exit 125
+  [[ -e $2 || $rc -eq 1 ]] || exit 125
   builtin read -r up rest </proc/uptime || up=0
-  [[ -z $told ]] || hear
-  builtin printf 'rc %s %s\\n' "$rc" "$up" >&2
-  times >&2
-  builtin printf 'end\\n' >&2 || exit 125
-  exec 2>/dev/null
-  builtin printf .
+  [[ -z $5 ]] || hear "$5"
+  builtin printf 'rc %s %s\\n' "$rc" "$up"
+  times
+  builtin printf 'end\\n' || exit 125
+  exec >/dev/null 2>&1
+  builtin printf . >&0
 }
 serve() {
   trap : TERM INT HUP USR1 USR2 PIPE
   set -m
   builtin printf '%s\\n' "$BASHPID"
-  while builtin read -r -N 8 length && builtin read -r -N "$length" text; do run; done
+  while builtin read -r -N 8 length && builtin read -r -N "$length" text; do eval "$text"; done
 }
 set -m
 (serve) <&3 >&3 3>&- &
@@ -92,11 +94,11 @@ function word(text: string): string {
 
 /** What is written to a launcher so that it makes a script ready: its length in eight characters, and the text. */
 export function renderLoad(start: ScriptStart): string {
-  const { script, shell = '', workDir, stdout, stderr, exit, environment, far } = start
-  const names = Object.entries({ script, shell, dir: workDir, out: stdout, err: stderr, exit, told: far?.told ?? '' })
-  const exported = Object.entries(environment)
-  const assigned = (pairs: [string, string][]) => pairs.map(([name, value]) => `${name}=${word(value)}`).join(' ')
-  const text = `local ${assigned(names)} via=(${(far?.via ?? []).map(word).join(' ')})${exported.length > 0 ? `; local -x ${assigned(exported)}` : ''}`
+  const { script, shell, workDir, stdout, stderr, exit, environment, far } = start
+  const values = Object.entries(environment).map(([name, value]) => `${name}=${word(value)}`)
+  const words = [...(far?.via ?? []), ...(shell === undefined ? [] : [shell]), script]
+  const told = far?.told ?? ''
+  const text = [...values, 'run', ...[workDir, stdout, stderr, exit, told, ...words].map(word)].join(' ')
   return `${String(text.length).padStart(8, '0')}${text}`
 }
 

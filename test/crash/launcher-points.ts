@@ -33,13 +33,13 @@ const times = (path: string, nth: number): Cut[] => {
 }
 /** Of one start of a script, in the order in which they come. */
 const cuts: readonly Cut[] = [
-  { kind: 'create', path: 'exit file', halves: false, line: '  exec 2>>' },
+  { kind: 'create', path: 'exit file', halves: false, line: '  exec >>' },
   ...times('times before', 0),
-  { kind: 'exec', path: 'fork of the script', halves: false, line: '  (start)', act: '(start) &' },
+  { kind: 'exec', path: 'fork of the script', halves: false, line: '  (start', act: '(start "$@") &' },
   { kind: 'write', path: 'group', halves: true, line: toTell, act: group, half: "printf 'gro' >&2" },
   { kind: 'write', path: 'start', halves: true, line: toTell, until: group, act: start, half: "printf 'sta' >&2" },
-  { kind: 'create', path: 'stdout', halves: false, line: toScript, act: ': >"$out"' },
-  { kind: 'create', path: 'stderr', halves: false, line: toScript, until: ': >"$out"', act: ': >"$err"' },
+  { kind: 'create', path: 'stdout', halves: false, line: toScript, act: ': >"$2"' },
+  { kind: 'create', path: 'stderr', halves: false, line: toScript, until: ': >"$2"', act: ': >"$3"' },
   { kind: 'write', path: 'rc', halves: true, line: "  builtin printf 'rc", half: "printf 'rc 0' >&2" },
   ...times('times', 1),
   { kind: 'write', path: 'end', halves: true, line: "  builtin printf 'end", half: "printf 'en' >&2" },
