@@ -32,7 +32,8 @@ export function findNodeLines(setting: string | undefined, candidates: readonly 
   lines.push(
     'NODE=',
     `for n in ${tried}; do`,
-    '  [ -x "$n" ] && "$n" -e "process.exit(parseInt(process.versions.node,10)>=18?0:1)" >/dev/null 2>&1 && { NODE=$n; break; }',
+    // asked for its version it ends before it starts V8: a tenth of running a line of JavaScript
+    '  [ -x "$n" ] && v=$("$n" --version 2>/dev/null) && v=${v#v} && [ "${v%%.*}" -ge 18 ] 2>/dev/null && { NODE=$n; break; }',
     'done',
     'if [ -z "$NODE" ]; then',
     `  echo "${complaint ?? 'hpc-batch: '}\${F:-}${setting !== undefined && module === undefined ? `node: ${setting.replaceAll(/["$`\\]/g, '')} does not run; ` : ''}${advice}"${complaint === undefined ? ' >&2' : ''}`,

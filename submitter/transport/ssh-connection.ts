@@ -232,12 +232,13 @@ export function sshConnection(entered: readonly Entered[], route: Route): Connec
     async close() {
       if (over !== undefined || closing) return
       closing = true
-      const gone = new Promise<void>((resolve) => {
-        wire.once('close', resolve)
+      // our last word is with the kernel then; the server's own end of it, a round trip later, changes nothing
+      const said = new Promise<void>((resolve) => {
+        wire.once('finish', resolve).once('close', resolve)
         setTimeout(resolve, 1000).unref()
       })
       client.end()
-      await gone
+      await said
       lost('closed')
       for (const each of [...entered].reverse()) {
         each.client.end()

@@ -64,15 +64,21 @@ async function enter(
   isTarget: boolean,
   begun: () => void = () => undefined,
 ): Promise<Entered> {
-  // Loaded here and not above: a pass without work must not pay for it. And before the wire is opened: what happens on it while nobody
-  // listens would be missed, a server that hangs up at once for instance
-  const [ssh2, { default: Helper }] = await Promise.all([import('ssh2'), import('ssh2-sftp-client')])
-  const keyOnly = peek !== undefined && isTarget
-  const login = keyOnly ? noLogin : prepareLogin(hop, route.passphrase, ssh2.default)
+  const dial = () => openWire(hop, route.connectTimeoutMs, through)
+  // our own socket keeps all for whoever listens first, so it is dialled meanwhile; what a ProxyCommand does at once would be missed
+  let early = through === undefined && hop.proxyCommand === undefined ? dial() : undefined
+  early?.catch(() => undefined)
+  const { Helper, login, keyOnly } = await prepare(hop, route, peek !== undefined && isTarget).catch(
+    (error: unknown) => {
+      early?.then(({ stream }) => stream.destroy()).catch(() => undefined)
+      throw error
+    },
+  )
   const guard = hostKeyGuard(hop.hostKey)
   for (;;) {
     const seenBefore = guard.seen
-    const opening = openWire(hop, route.connectTimeoutMs, through)
+    const opening = early ?? dial()
+    early = undefined
     begun()
     const wire = await opening
     try {
@@ -87,6 +93,12 @@ async function enter(
       throw unreachable(hop, `its ProxyCommand says ${quoted(wire.said(), 500)}`, error)
     }
   }
+}
+
+/** Loaded here and not above: a pass without work must not pay for it. */
+async function prepare(hop: Hop, route: Route, keyOnly: boolean) {
+  const [ssh2, { default: Helper }] = await Promise.all([import('ssh2'), import('ssh2-sftp-client')])
+  return { Helper, login: keyOnly ? noLogin : prepareLogin(hop, route.passphrase, ssh2.default), keyOnly }
 }
 
 interface Handshake {
