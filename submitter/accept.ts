@@ -16,6 +16,7 @@ import { findReady } from './find-ready.ts'
 import { finishUnsent, publishSubmitted, renameToFinished } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { giveWhatWasLeft } from './give-to-owner.ts'
+import { keepHeapSmall } from './heap.ts'
 import { appendEvents } from './journal.ts'
 import { OwnerLimit } from './owner-limit.ts'
 import { allSubmitted, oneOfEach, type PendingJob, readPending, writePending } from './pending.ts'
@@ -49,12 +50,15 @@ export interface Accepted {
 const firstBatch = 8
 const largestBatch = 64
 const turnEvery = 2
+/** Their names alone are so much that four times it is too much. */
+const manyInFlight = 10_000
 
 export async function accept(desk: Desk): Promise<Accepted> {
   const { gateway } = desk
   const known = readPending(gateway)
   const wake = wakeOf(desk, known)
   const names = lookInto(gateway, wake)
+  if (names.submitted.size > manyInFlight) keepHeapSmall()
   const result: Accepted & { accepted: number; refused: number; more: boolean } = {
     doubtful: [],
     cancels: [],

@@ -1,5 +1,4 @@
 /** Collecting: every finished job of ours is fetched and delivered, or told why not yet; one job's trouble is its own. */
-import { setFlagsFromString } from 'node:v8'
 import { describeError, quoted } from '../contract/errors.ts'
 import type { Answer } from '../contract/protocol.ts'
 import { readDescription } from '../contract/read-description.ts'
@@ -9,6 +8,7 @@ import { jobFile } from './dropbox.ts'
 import { finishUnsent } from './finish-unsent.ts'
 import type { Gateway } from './gateway.ts'
 import { giveToOwner } from './give-to-owner.ts'
+import { keepHeapSmall } from './heap.ts'
 import { appendEvents, deliveryBegan } from './journal.ts'
 import type { Lock } from './lock.ts'
 import { JobReceiver } from './receive-job.ts'
@@ -20,14 +20,6 @@ import { Undelivered } from './undelivered.ts'
 
 /** So many are on their way: enough to fill a distance, and what they hold stays small. */
 const mostAtOnce = 500
-
-/**
- * V8 lets a heap grow to four times what is in use before it collects: 270 MB in a pass that sends and fetches 2,000 jobs. From then on it is
- * two fifths, 175 MB, for a tenth more CPU, which a small pass need not spend.
- */
-function keepHeapSmall(): void {
-  setFlagsFromString('--heap-growing-percent=40')
-}
 
 /** Fetches and delivers every finished job of ours; what is durable here is cleaned there at once, without waiting for the answer. */
 export async function collect(
