@@ -102,16 +102,12 @@ export class Slots {
   #choose(job: JobRecord, stopped = false): Choice {
     const { files, spool, shape } = this.#runner
     const control = spool.control(job.id)
-    const look = () => {
-      const attempts = readAttempts(files, control)
-      return {
-        // a result is that of an attempt, or of a fence
-        hasResult: attempts.length > 0 && readResult(files, control) !== undefined,
-        attempts,
-        hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
-        livesHere: (attempt: AttemptRecord) => !stopped && attemptLives(job.id, attempt, this.#runner.bootId),
-      }
-    }
+    const look = () => ({
+      hasResult: files.exists(control.result) && readResult(files, control) !== undefined,
+      attempts: readAttempts(files, control),
+      hasEnded: (runner: string) => hasEnded(files, spool.lane(laneOfRunner(runner)), runner),
+      livesHere: (attempt: AttemptRecord) => !stopped && attemptLives(job.id, attempt, this.#runner.bootId),
+    })
     return chooseByLook(job, look, shape.timeMs)
   }
 

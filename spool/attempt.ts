@@ -34,10 +34,7 @@ export function exitPath(control: ControlPaths, { attempt, exit }: Pick<AttemptR
   return exit === undefined ? control.exit(attempt) : join(control.attempts, exit)
 }
 
-/**
- * All attempts of a job, the latest last. Their numbers have no gap, so one look tells that there is no further one, or none at all, where
- * a listing is four calls. What is known of one, as its exit is whole, is not read again.
- */
+/** All attempts of a job, the latest last. What is known of one, as its exit is whole, is not read again. */
 export function readAttempts(
   files: Files,
   control: ControlPaths,
@@ -48,15 +45,11 @@ export function readAttempts(
     const record = files.readJson<AttemptRecord>(control.attempt(number))
     return { record, exit: parseExitFile(files.readText(exitPath(control, record ?? { attempt: number }))) }
   }
-  const attempts: Attempt[] = []
-  for (let number = 1; known?.record.attempt === number || files.exists(control.attempt(number)); number++) {
-    attempts.push({
-      number,
-      ...of(number),
-      end: readEnd<AttemptEnd>(files, control.attemptEnd(number), { cause: 'died-alone', at: '', by: '' }),
-    })
-  }
-  return attempts
+  return numbersIn(files.list(control.attempts)).map((number) => ({
+    number,
+    ...of(number),
+    end: readEnd<AttemptEnd>(files, control.attemptEnd(number), { cause: 'died-alone', at: '', by: '' }),
+  }))
 }
 
 /**
