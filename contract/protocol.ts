@@ -105,7 +105,7 @@ export type Answer =
       readonly type: 'have'
       readonly id: string
       readonly offsets: Readonly<Record<string, number>>
-      readonly stored: readonly Content[]
+      readonly stored: readonly Stored[]
     }
   | { readonly type: 'published'; readonly id: string; readonly at: string }
   /** `lacking`: the digest of what was said to be in the store, and is not. */
@@ -147,6 +147,12 @@ export type Answer =
 export interface Content {
   readonly size: number
   readonly sha256: string
+}
+
+/** A content that the site has. */
+export interface Stored extends Content {
+  /** Of its middle: a file that differs there is another, and need not be read for its digest. Left out where it could not be had. */
+  readonly sample?: string
 }
 
 /** The site's store of inputs, as a pass must know it to leave out what the site has. */

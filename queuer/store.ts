@@ -5,9 +5,11 @@
  */
 import { join } from 'node:path'
 import { describeError } from '../contract/errors.ts'
-import type { Content, StoreTold } from '../contract/protocol.ts'
+import type { Content, Stored, StoreTold } from '../contract/protocol.ts'
+import { openRegular } from '../spool/outputs.ts'
 import { isTemporary } from '../system/files.ts'
 import { CLONE_ONLY, COPY_CLONE } from '../system/os.ts'
+import { sampleOf } from '../system/sample.ts'
 import { copyContent } from './copy-content.ts'
 import type { Queuer } from './queuer.ts'
 
@@ -114,11 +116,35 @@ export class Store {
   }
 
   /** Contents of these sizes that the site has. */
-  ofSizes(sizes: readonly number[]): Content[] {
+  ofSizes(sizes: readonly number[]): Stored[] {
     const wanted = new Set(sizes)
     const all = [...this.#sizes, ...[...this.#sources].map(([sha256, { size }]) => [sha256, size] as const)]
     const found = new Map(all.filter(([, size]) => size >= smallestBytes && wanted.has(size)))
-    return [...found].slice(0, mostToldOfSize).map(([sha256, size]) => ({ sha256, size }))
+    return [...found].slice(0, mostToldOfSize).map(([sha256, size]) => this.#withSample({ sha256, size }))
+  }
+
+  #withSample(content: Content): Stored {
+    const { os } = this.#queuer.files
+    for (const path of this.#placesOf(content)) {
+      try {
+        const opened = openRegular(os, path)
+        if (opened === undefined) continue
+        try {
+          return { ...content, sample: sampleOf(os, opened.fd, content.size) }
+        } finally {
+          os.closeSync(opened.fd)
+        }
+      } catch {
+        // where it is, if it is anywhere, shows when it is asked for
+      }
+    }
+    return content
+  }
+
+  /** Where it may lie: before the store has it, at its upload. */
+  #placesOf(content: Content): string[] {
+    const source = this.#sources.get(content.sha256)
+    return [this.#path(content), ...(source === undefined ? [] : [source.staged, source.published])]
   }
 
   /** Keeps what was just received and verified, and lies at `staged` until it is published. */
@@ -197,11 +223,10 @@ export class Store {
     const { files, log } = this.#queuer
     const { sha256, size } = content
     if (!namePattern.test(`${sha256}.${size}`)) throw new Error(`store: "${sha256}" of ${size} bytes is no content`)
-    const source = this.#sources.get(sha256)
     const clone = this.#clones && size > atOnceBytes
     const options = { mode, sync: true, clone, breathe: this.#breathe }
     const path = this.#path(content)
-    for (const from of [path, ...(source === undefined ? [] : [source.staged, source.published])]) {
+    for (const from of this.#placesOf(content)) {
       const copied = await copyContent(files, from, to, content, options)
       if (copied === 'copied') {
         if (from === path) this.#quietly('touch', () => this.#touch(content))

@@ -4,11 +4,12 @@
  */
 import { basename } from 'node:path'
 import { quoted } from '../contract/errors.ts'
-import type { Content } from '../contract/protocol.ts'
+import type { Stored } from '../contract/protocol.ts'
 import type { FileEntry } from '../contract/spool-records.ts'
 import { digestOf, sha256 } from '../system/digest.ts'
 import { worthAThreadBytes } from '../system/file-digest.ts'
 import type { Stats } from '../system/os.ts'
+import { sampleOf } from '../system/sample.ts'
 import type { JobToSend } from './accept-job.ts'
 import { DigestCache } from './digest-cache.ts'
 import type { Gateway } from './gateway.ts'
@@ -35,7 +36,7 @@ interface Sending {
   readonly digest: string
   readonly from: number
   /** Contents of such sizes that the site has. */
-  readonly stored: readonly Content[]
+  readonly stored: readonly Stored[]
   /** So far, and so much, that more channels are worth it. */
   readonly isFar: boolean
 }
@@ -151,15 +152,15 @@ class LargeSending {
     const part = { type: 'part', id: job.hpc.id, digest, file: basename(path) } as const
     return withInput(this.#gateway, job, path, async (fd) => {
       checkUnchanged(look, os.fstatSync(fd))
-      const known = from < size ? await this.#findIn(stored, look, fd) : undefined
-      if (known !== undefined) {
+      const known = from < size ? await this.#digestIfAlike(stored, look, fd) : undefined
+      if (known !== undefined && stored.some(({ sha256 }) => sha256 === known)) {
         const entry = { size, sha256: known, mode: stats.mode & 0o777 }
         await this.#session.send({ ...part, offset: 0, stored: true, last: entry })
         onBytes(size)
         return { path: part.file, ...entry }
       }
       if (isFar) this.#stripes.open()
-      const digesting = this.#digest(look, fd)
+      const digesting = this.#digest(look, fd, known)
       try {
         for (let at = from; at < size; ) {
           if (this.#gateway.clock.monotonicMs() > this.#deadlineMs) throw new InputFault(goesOn, true)
@@ -184,26 +185,31 @@ class LargeSending {
     })
   }
 
-  /** Its digest, when the site has that content. It is made before anything is sent only where the site has one of this very size. */
-  async #findIn(stored: readonly Content[], look: Look, fd: number): Promise<string | undefined> {
+  /** Its digest, made before anything is sent: only where the site has a content of this very size that shows the same sample. */
+  async #digestIfAlike(stored: readonly Stored[], look: Look, fd: number): Promise<string | undefined> {
     const { path, stats } = look
-    const alike = stored.filter(({ size }) => size === stats.size)
-    if (alike.length === 0) return undefined
+    const ofSize = stored.filter(({ size }) => size === stats.size)
+    if (ofSize.length === 0) return undefined
+    const own = sampleOf(this.#gateway.files.os, fd, stats.size)
+    if (!ofSize.some(({ sample }) => sample === undefined || sample === own)) return undefined
     const digesting = this.#digest(look, fd)
     try {
       const found = await digesting.sha256
       checkUnchanged(look, this.#gateway.files.os.fstatSync(fd))
       this.#known.set(path, look, found)
-      return alike.some(({ sha256 }) => sha256 === found) ? found : undefined
+      return found
     } finally {
       digesting.stop()
     }
   }
 
   /** Runs beside the sending. */
-  #digest({ path, stats }: Look, fd: number): { sha256: Promise<string>; stop: () => void } {
+  #digest(
+    { path, stats }: Look,
+    fd: number,
+    known = this.#known.get(path, stats)?.sha256,
+  ): { sha256: Promise<string>; stop: () => void } {
     const { files } = this.#gateway
-    const known = this.#known.get(path, stats)?.sha256
     if (known !== undefined) return { sha256: Promise.resolve(known), stop: () => undefined }
     const thread = stats.size < worthAThreadBytes ? undefined : files.startDigest(fd)
     const found =

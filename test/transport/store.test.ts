@@ -111,10 +111,13 @@ describe('inputs the site has already', { skip: noSshd }, () => {
       assert.equal(world.finished(`s${n}`).job.stdout, `${sumOf(small)}  -\n`)
       assert.equal(world.finished(`l${n}`).job.stdout, `${sumOf(large)}  -\n`)
     }
-    const other = randomBytes(large.length)
-    drop(world, 'other', world.input('other', other))
-    assert.ok((await sent(world)) > other.length)
-    await results(world)
-    assert.equal(world.finished('other').job.stdout, `${sumOf(other)}  -\n`)
+    const alike = Buffer.from(large)
+    alike.write('but for its beginning')
+    for (const [name, other] of Object.entries({ other: randomBytes(large.length), alike })) {
+      drop(world, name, world.input(name, other))
+      assert.ok((await sent(world)) > other.length)
+      await results(world)
+      assert.equal(world.finished(name).job.stdout, `${sumOf(other)}  -\n`)
+    }
   })
 })
