@@ -14,6 +14,8 @@ import { randomLike, runRunner, Site, until } from '../site.ts'
 import { keptSite, openGate, Peers } from './staging.ts'
 
 const megabytes = 512
+/** The file, and what both ends work with. */
+const warmMegabytes = 2 * megabytes
 /** Looking costs CPU, of which there are two cores for all. */
 const lookEveryMs = 10
 /** Of an upload that was cut at 80 %, in percent; starting over it would be 80. */
@@ -41,6 +43,7 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
     writeLarge(input, turn)
     const output = join(site.dir, 'out', `large-${turn}`)
     site.pause()
+    place.warmMemory(warmMegabytes)
     site.drop(`large-${turn}`, `script: copy\ninput_map: {from: ${input}}\noutput_map: {to: ${output}}\n`)
     const before = site.queued()
     rates.up.push(
@@ -53,11 +56,13 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
     )
     // beside nothing else: it is copied when nobody waits any more
     await until('the site to keep it', () => site.kept() === turn + 1)
+    place.warmMemory(warmMegabytes)
     rates.peerUp.push(rate(peer.up(input)))
     site.pause()
     openGate(site)
     await runRunner(site.workspace, site.lane())
     const expected = site.names('.job.finished') + site.done()
+    place.warmMemory(warmMegabytes)
     rates.down.push(
       rate(
         await timed(async () => {
@@ -67,6 +72,7 @@ async function atDistance(place: Place, wire: Wire, turns: number): Promise<Row[
       ),
     )
     if (statSync(output).size !== megabytes * 1024 * 1024) throw new Error('the output is not whole')
+    place.warmMemory(warmMegabytes)
     rates.peerDown.push(rate(peer.down()))
     rmSync(output)
   }
