@@ -110,6 +110,8 @@ function endsOf({ name, mood, rc, whole, cancelled }: Planned): End[] {
   else if (mood === 'forgetful') ends.push(error({ rc: 0, message: /did not write/ }))
   else if (mood === 'slow') {
     for (const end of [-15, -9]) ends.push(error({ rc: end, message: /ran longer than its time/ }))
+    // on a full disk its launcher cannot tell how it ended
+    ends.push(error({ rc: null, state: 'aborted', message: /ran longer than its time/ }))
     // nobody ends it when its runner has died or stands still
     ends.push(ok)
   } else if (rc !== 0) ends.push(error({ rc, message: `Remote command failed with return code ${rc}` }))
