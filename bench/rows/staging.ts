@@ -122,19 +122,37 @@ export function takeGateAway(site: Site): void {
   execFileSync('/bin/sh', ['-c', edit, 'sh', site.workspace])
 }
 
+/**
+ * Twice: bash reads the account's start-up files when sshd starts it, which may take longer than anything of ours and which sftp, the
+ * peer's way in, never meets; and once as if there were none.
+ */
 async function coldTick(place: Place, wire: Wire, sshd: Sshd, peers: Peers, turns: number): Promise<Row[]> {
   const count = 200
-  const site = new Site(place, { wire, sshd, held: true })
-  site.dropTrue(1)
-  await site.tick()
-  const cold = async () => {
-    site.dropCopies(count)
-    return (await timed(() => site.tick())) / count
+  const contestant = async (login: Sshd): Promise<{ tick: Contestant; site: Site }> => {
+    const site = new Site(place, { wire, sshd: login, held: true })
+    site.dropTrue(1)
+    await site.tick()
+    const tick = async () => {
+      site.dropCopies(count)
+      return (await timed(() => site.tick())) / count
+    }
+    return { tick, site }
   }
-  const found = await alternate({ ours: cold }, turns)
-  await site.end()
+  // bash takes itself for one that is started within another, which reads none
+  const config = ['SetEnv SHLVL=2']
+  const bare = await startSshd({ address: wire.address, within: wire.far, hostKeys: ['ed25519'], config })
+  place.atEnd(() => bare.stop())
+  const usual = await contestant(sshd)
+  const plain = await contestant(bare)
+  const { whole, withoutFiles } = await alternate({ whole: usual.tick, withoutFiles: plain.tick }, turns)
+  for (const { site } of [usual, plain]) await site.end()
   const goal = wire.rttMs === 20 ? { way: 120 } : undefined
-  return rowsOf(`cold tick process with ${count} jobs, RTT ${wire.rttMs} ms`, found, await peers.way('stage'), goal)
+  const way = await peers.way('stage')
+  const work = `cold tick process with ${count} jobs, RTT ${wire.rttMs} ms`
+  return [
+    ...rowsOf(work, { ours: whole }, way, goal),
+    ...rowsOf(`${work}, an account without start-up files`, { ours: withoutFiles }, way, goal),
+  ]
 }
 
 async function stageOut(place: Place, wire: Wire, sshd: Sshd, peers: Peers, turns: number): Promise<Row[]> {
