@@ -81,6 +81,11 @@ export async function accept(desk: Desk): Promise<Accepted> {
     )
     desk.handOn(jobs.sort((a, b) => ((a.hpc.key ?? '') < (b.hpc.key ?? '') ? -1 : 1)))
   }
+  // a pass that stood still would write what it knew then over what another has written since
+  const writeDown = (jobs: readonly PendingJob[]) => {
+    desk.lock.check()
+    writePending(gateway, jobs)
+  }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
   if (wake === undefined) {
@@ -98,7 +103,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   let written: readonly PendingJob[] = known ?? []
   if (arrivals.length > 0 || known === undefined) {
     written = oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
-    writePending(gateway, written)
+    writeDown(written)
   }
   const pending: PendingJob[] = []
   const note = (name: string, id: string, outcome: Acceptance) => {
@@ -150,7 +155,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   endCancelled(desk, names, result, pending, last)
   if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])
   desk.turns.save()
-  if (JSON.stringify(pending) !== JSON.stringify(written)) writePending(gateway, pending)
+  if (JSON.stringify(pending) !== JSON.stringify(written)) writeDown(pending)
   return result
 }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { chownSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Accepted, accept } from '../../submitter/accept.ts'
 import type { Gateway } from '../../submitter/gateway.ts'
 import { takeLock } from '../../submitter/lock.ts'
+import { readPending, writePending } from '../../submitter/pending.ts'
 import { findTemplate } from '../../submitter/templates.ts'
 import { Turns } from '../../submitter/turns.ts'
 import { Files } from '../../system/files.ts'
@@ -63,6 +64,22 @@ test('accept() costs a job two renames of its description, one fsync, and few lo
   }
   for (const [name, count] of Object.entries(most))
     assert.ok((each[name] ?? 0) <= count, `${name}: ${each[name]} a job`)
+})
+
+test('accept() leaves the list of what is to be sent as it is when another pass took its lock meanwhile', async () => {
+  const slow = await testGateway()
+  after(() => slow.end())
+  const dropbox = join(slow.dir, 'dropbox')
+  writeFileSync(join(dropbox, 'whole.job'), 'script: "true"\n...\n')
+  writeFileSync(join(dropbox, 'growing.job'), 'script: "true"\n')
+  const others = [{ id: 'its', name: 'its' }]
+  const sleep = async () => {
+    rmSync(join(dropbox, '.hpc', 'accept.lock'), { recursive: true })
+    writePending(slow.gateway, others)
+  }
+  const gateway = slow.other({ clock: { ...slow.gateway.clock, sleep } })
+  await assert.rejects(acceptIn(gateway), /lock "accept" was lost/)
+  assert.deepEqual(readPending(gateway), others)
 })
 
 test('accept() takes the oldest 2,000 new jobs, and reads none of the others', async () => {
