@@ -1,4 +1,4 @@
-/** `npm run bench -- --docs`: the latest figures of bench/results/ as tables in docs/performance.md, and as plots beside it. */
+/** `npm run bench -- --docs`: the latest figures of bench/results/ as tables in docs/performance.md, and as plots beside it; groups that were not run keep theirs. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { figure, type Row, spread } from './measure.ts'
@@ -29,22 +29,28 @@ function tableOf(rows: readonly Row[]): string {
   return ['| work | ours | against | ratio | to reach |', '|---|---|---|---|---|', ...lines].join('\n')
 }
 
-/** One section a group: which state of the code and when, its table, its plot. */
-export function figuresOf(results: Readonly<Record<string, Result>>): string {
-  return Object.entries(results)
-    .filter(([, { rows }]) => rows.length > 0)
-    .map(([name, { at, commit, rows }]) => {
-      const day = at.slice(0, 10)
-      return `### ${name}\n\nCommit ${commit}, ${day}.\n\n${tableOf(rows)}\n\n![${name}, as bars](plots/${name}.svg)\n`
-    })
-    .join('\n')
+/** A group's section: which state of the code and when, its table, its plot. */
+function sectionOf(name: string, { at, commit, rows }: Result): string {
+  const day = at.slice(0, 10)
+  return `### ${name}\n\nCommit ${commit}, ${day}.\n\n${tableOf(rows)}\n\n![${name}, as bars](plots/${name}.svg)\n`
 }
 
-/** The document with its figures made anew. Throws where it has no place for them. */
-export function withFigures(document: string, figures: string): string {
+/** The document with the figures of these groups made anew; those of others stay. Throws where it has no place for them. */
+export function withFigures(
+  document: string,
+  results: Readonly<Record<string, Result>>,
+  order: readonly string[],
+): string {
   const [from, to] = [document.indexOf(begin), document.indexOf(end)]
   if (from < 0 || to < from) throw new Error(`the document has no "${begin}" … "${end}"`)
-  return `${document.slice(0, from + begin.length)}\n\n${figures}\n${document.slice(to)}`
+  const before = document.slice(from + begin.length, to)
+  const sections = order.flatMap((name) => {
+    const result = results[name]
+    if (result !== undefined && result.rows.length > 0) return [sectionOf(name, result)]
+    const kept = before.split(/^(?=### )/m).find((section) => section.startsWith(`### ${name}\n`))
+    return kept === undefined ? [] : [`${kept.trimEnd()}\n`]
+  })
+  return `${document.slice(0, from + begin.length)}\n\n${sections.join('\n')}\n${document.slice(to)}`
 }
 
 export function writeReport(root: string, order: readonly string[]): void {
@@ -59,5 +65,5 @@ export function writeReport(root: string, order: readonly string[]): void {
   for (const [name, { rows }] of Object.entries(results))
     if (rows.length > 0) writeFileSync(join(plots, `${name}.svg`), plotOf(name, rows))
   const path = join(root, 'docs', 'performance.md')
-  writeFileSync(path, withFigures(readFileSync(path, 'utf8'), figuresOf(results)))
+  writeFileSync(path, withFigures(readFileSync(path, 'utf8'), results, order))
 }
