@@ -81,11 +81,6 @@ export async function accept(desk: Desk): Promise<Accepted> {
     )
     desk.handOn(jobs.sort((a, b) => ((a.hpc.key ?? '') < (b.hpc.key ?? '') ? -1 : 1)))
   }
-  // a pass that stood still would write what it knew then over what another has written since
-  const writeDown = (jobs: readonly PendingJob[]) => {
-    desk.lock.check()
-    writePending(gateway, jobs)
-  }
   for (const name of names.tooLong)
     result.waiting.push({ name, why: `its name has more than ${nameLimitBytes} bytes; give it a shorter one` })
   if (wake === undefined) {
@@ -95,6 +90,8 @@ export async function accept(desk: Desk): Promise<Accepted> {
   giveWhatWasLeft(gateway)
   const before: PendingJob[] = known ?? allSubmitted(gateway).map((name) => ({ id: '', name }))
   const found = await findReady(gateway, names, wake !== undefined)
+  // whoever took over while we waited has written since: what we knew before must not replace it
+  desk.lock.check()
   result.waiting.push(...found.waiting)
   result.growing.push(...found.growing)
   result.more = found.more
@@ -103,7 +100,7 @@ export async function accept(desk: Desk): Promise<Accepted> {
   let written: readonly PendingJob[] = known ?? []
   if (arrivals.length > 0 || known === undefined) {
     written = oneOfEach([...before, ...arrivals.map(({ id, name }) => ({ id, name }))])
-    writeDown(written)
+    writePending(gateway, written)
   }
   const pending: PendingJob[] = []
   const note = (name: string, id: string, outcome: Acceptance) => {
@@ -152,10 +149,12 @@ export async function accept(desk: Desk): Promise<Accepted> {
     }
     batchSize = Math.min(2 * batchSize, largestBatch)
   }
+  // the same, after the turns that others had
+  desk.lock.check()
   endCancelled(desk, names, result, pending, last)
   if (result.accepted > 0 || arrivals.length > 0 || last.length > 0) handOn([...last, ...batch])
   desk.turns.save()
-  if (JSON.stringify(pending) !== JSON.stringify(written)) writeDown(pending)
+  if (JSON.stringify(pending) !== JSON.stringify(written)) writePending(gateway, pending)
   return result
 }
 

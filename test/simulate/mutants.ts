@@ -125,7 +125,12 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
-  one('names are taken before they are written down', 'submitter/accept.ts', 'writeDown(written)', 'void written'),
+  one(
+    'names are taken before they are written down',
+    'submitter/accept.ts',
+    'writePending(gateway, written)',
+    'void written',
+  ),
   {
     name: '.submitted tells of a job only when it was sent',
     changes: [

@@ -17,7 +17,7 @@ const here = await testGateway()
 after(() => here.end())
 
 /** A pass's accepting, alone. */
-async function acceptIn(gateway: Gateway): Promise<Accepted> {
+async function acceptIn(gateway: Gateway, handOn: () => void = () => undefined): Promise<Accepted> {
   const lock = await takeLock(gateway, 'accept')
   if ('heldBy' in lock) assert.fail(lock.heldBy)
   try {
@@ -29,7 +29,7 @@ async function acceptIn(gateway: Gateway): Promise<Accepted> {
       failingMs: () => 0,
       findTemplate: remember((script: string) => findTemplate(gateway, script)),
       folders: new Map(),
-      handOn: () => undefined,
+      handOn,
     })
   } finally {
     await lock.release()
@@ -66,21 +66,27 @@ test('accept() costs a job two renames of its description, one fsync, and few lo
     assert.ok((each[name] ?? 0) <= count, `${name}: ${each[name]} a job`)
 })
 
-test('accept() leaves the list of what is to be sent as it is when another pass took its lock meanwhile', async () => {
-  const slow = await testGateway()
-  after(() => slow.end())
-  const dropbox = join(slow.dir, 'dropbox')
-  writeFileSync(join(dropbox, 'whole.job'), 'script: "true"\n...\n')
-  writeFileSync(join(dropbox, 'growing.job'), 'script: "true"\n')
-  const others = [{ id: 'its', name: 'its' }]
-  const sleep = async () => {
-    rmSync(join(dropbox, '.hpc', 'accept.lock'), { recursive: true })
-    writePending(slow.gateway, others)
-  }
-  const gateway = slow.other({ clock: { ...slow.gateway.clock, sleep } })
-  await assert.rejects(acceptIn(gateway), /lock "accept" was lost/)
-  assert.deepEqual(readPending(gateway), others)
-})
+for (const when of ['while it waits for a file to stand still', 'after it has accepted']) {
+  test(`accept() leaves the list of what is to be sent as it is when another pass takes its lock ${when}`, async () => {
+    const slow = await testGateway()
+    after(() => slow.end())
+    const dropbox = join(slow.dir, 'dropbox')
+    writeFileSync(join(dropbox, 'whole.job'), 'script: "true"\n...\n')
+    writeFileSync(join(dropbox, 'growing.job'), 'script: "true"\n')
+    const others = [{ id: 'its', name: 'its' }]
+    const takeOver = () => {
+      rmSync(join(dropbox, '.hpc', 'accept.lock'), { recursive: true })
+      writePending(slow.gateway, others)
+    }
+    const early = when.startsWith('while')
+    const sleep = async () => {
+      if (early) takeOver()
+    }
+    const gateway = slow.other({ clock: { ...slow.gateway.clock, sleep } })
+    await assert.rejects(acceptIn(gateway, early ? undefined : takeOver), /lock "accept" was lost/)
+    assert.deepEqual(readPending(gateway), others)
+  })
+}
 
 test('accept() takes the oldest 2,000 new jobs, and reads none of the others', async () => {
   const busy = await testGateway()
