@@ -56,7 +56,8 @@ export function openInput(
     fd = os.openSync(path, O_RDONLY | O_NONBLOCK)
   } catch (error) {
     const code = errno(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { fault: `${quoted(path)} does not exist`, transient: false }
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return { fault: `${quoted(path)} does not exist; write it before the job, or correct its path`, transient: false }
     if (code === 'EACCES' || code === 'EPERM')
       return { fault: `${quoted(path)} may not be read by the gateway; give it read permission`, transient: false }
     if (code === 'ELOOP') return { fault: `${quoted(path)} is a link that leads in a circle`, transient: false }

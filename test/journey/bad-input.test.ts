@@ -34,7 +34,10 @@ const bad: Readonly<Record<string, readonly [string, RegExp]>> = {
   ],
   unknown: ['script: copyy\n', /"copyy" is not in templates \(did you mean "copy"\?\)/],
   unset: ['script: needs\n', /"level" has no value.*give it in args/],
-  'no-input': [copy(join(world.dir, 'in', 'none'), world.out('x1')), /input_map\.from .*"[^"]*none" does not exist/],
+  'no-input': [
+    copy(join(world.dir, 'in', 'none'), world.out('x1')),
+    /input_map\.from .*"[^"]*none" does not exist; write it before the job/,
+  ],
   'folder-input': [copy(join(world.dir, 'in'), world.out('x2')), /is a folder, not a regular file/],
   'fifo-input': [copy(fifo, world.out('x3')), /no regular file/],
   'no-folder': [copy(input, join(world.dir, 'none', 'x4')), /its folder "[^"]*none" does not exist; create it first/],
