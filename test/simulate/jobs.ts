@@ -23,6 +23,8 @@ export interface JobWishes {
   readonly brief: boolean
   /** Says how long it takes. */
   readonly timed: boolean
+  /** There may be no room on its site's disk. */
+  readonly mayBeFull: boolean
 }
 
 export interface PlannedJob {
@@ -77,7 +79,7 @@ export function planJob(chance: Chance, dir: string, name: string, wishes: JobWi
     ...(site === undefined ? [] : [`site: ${site}`]),
     '...\n',
   ].join('\n')
-  const ends = endsOf({ name, mood, rc, whole, cancelled: wishes.cancelled })
+  const ends = endsOf({ name, mood, rc, whole, cancelled: wishes.cancelled, mayBeFull: wishes.mayBeFull })
   return {
     job: { dropbox, name, args: { token: name }, ends, ...(wishes.cancelled ? { mayNotRun: true } : {}) },
     site,
@@ -95,9 +97,10 @@ interface Planned {
   readonly rc: number
   readonly whole: Readonly<Record<string, Content>>
   readonly cancelled: boolean
+  readonly mayBeFull: boolean
 }
 
-function endsOf({ name, mood, rc, whole, cancelled }: Planned): End[] {
+function endsOf({ name, mood, rc, whole, cancelled, mayBeFull }: Planned): End[] {
   const none = Object.fromEntries(Object.keys(whole).map((path) => [path, null]))
   const stdout = `${name} out\n`
   const error = (more: Pick<End, 'rc'> & Partial<End>): End => ({
@@ -111,7 +114,7 @@ function endsOf({ name, mood, rc, whole, cancelled }: Planned): End[] {
   else if (mood === 'slow') {
     for (const end of [-15, -9]) ends.push(error({ rc: end, message: /ran longer than its time/ }))
     // on a full disk its launcher cannot tell how it ended
-    ends.push(error({ rc: null, state: 'aborted', message: /ran longer than its time/ }))
+    if (mayBeFull) ends.push(error({ rc: null, state: 'aborted', message: /ran longer than its time/ }))
     // nobody ends it when its runner has died or stands still
     ends.push(ok)
   } else if (rc !== 0) ends.push(error({ rc, message: `Remote command failed with return code ${rc}` }))

@@ -109,7 +109,7 @@ export const mutants: readonly Mutant[] = [
     "claimNumber(files, control.attempts, attempt, record, '', 'later')",
   ),
   {
-    // that no key of a living runner comes back is another care for the same: without that one alone nothing is noticed
+    // that no key of a living runner comes back is another care for the same: with this one left out alone nothing is noticed
     name: 'the next attempt begins while the one before lives, whose key came back',
     changes: [
       { file: 'queuer/repair.ts', from: 'if (!hasEnded(files, lane, runner)) continue', to: '' },

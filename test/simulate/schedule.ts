@@ -90,6 +90,7 @@ export async function runSchedule(
       shared: plan.shared,
       brief: plan.fickle,
       timed: plan.timed,
+      mayBeFull: storm.noSpace > 0,
     }
     world.drop(host, planJob(chance, host.dir, `j${number}`, wishes))
   }
